@@ -1,0 +1,47 @@
+# CairnFS: what CI runs is what you run.
+
+PYTHON ?= python3
+KEEP ?=
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything that is needed, at the locked versions
+
+demo: $(STAMP) ## start a cluster, use it, break it and watch it heal (KEEP=1 leaves it running)
+	KEEP=$(KEEP) $(BIN)/python -m cairnfs.cluster.demo
+
+test: $(STAMP) ## run the tests, two at a time
+	$(BIN)/python -m pytest -q -n 2
+
+check: $(STAMP) ## lint, format, types, layers, tidiness
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+bench: $(STAMP) ## measure; prints a table
+	$(BIN)/python benchmarks/run.py
+
+lock: $(STAMP) ## choose the newest versions anew and write requirements.lock
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/pip install --quiet pip-tools
+	.venv/lock/bin/pip-compile --quiet --upgrade --generate-hashes --extra test --build-deps-for editable \
+		--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## remove what the other commands made
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
