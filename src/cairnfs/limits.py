@@ -1,0 +1,126 @@
+"""Numbers of the protocol and of the formats, each with unit, reason and source.
+
+What an operator may change is in `config.py`; what tests and simulations scale (chunk and block size) travels there
+as well and only defaults to the figures here. Rule 27: everything has a limit.
+"""
+
+from dataclasses import dataclass
+
+from cairnfs.units import GIB, KIB, MIB
+
+# ---- data (GFS paper, sections 2.5, 3.3 and 5.2)
+CHUNK_BYTES = 64 * MIB
+"""Largest size of a chunk. GFS paper, section 2.5."""
+BLOCK_BYTES = 64 * KIB
+"""One checksum each. GFS paper, section 5.2."""
+BLOCKS_PER_CHUNK = CHUNK_BYTES // BLOCK_BYTES
+RECORD_BYTES_MAX = CHUNK_BYTES // 4
+"""Largest record of a record append, so that padding wastes at most a quarter. GFS paper, section 3.3."""
+SMALL_MUTATION_BYTES = 64 * KIB
+"""Up to here a mutation carries its bytes with the request and goes through the journal. Rules 10 and 24."""
+PIECE_BYTES = 1 * MIB
+"""What a client pushes or reads at a time by default: large against a message, small against a socket's patience."""
+REPLICAS_DEFAULT = 3
+REPLICAS_MAX = 16
+
+# ---- frames (docs/PROTOCOL.md)
+HEAD_BYTES_MAX = 1 * MIB
+"""Largest message head; a page of a report or listing must fit."""
+PAYLOAD_BYTES_MAX = 4 * MIB
+"""Largest payload of one frame: checked before any allocation."""
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 1
+READ_BYTES_MAX = PAYLOAD_BYTES_MAX
+INFLIGHT_REQUESTS_MAX = 256
+"""Requests of one connection that a server works on at once; beyond, it stops reading."""
+INFLIGHT_BYTES_MAX = 64 * MIB
+"""Payload bytes a server holds for one connection's requests."""
+CONNECTIONS_MAX = 4096
+HELLO_TIMEOUT_S = 5.0
+"""A peer that has not said hello by then is a scanner, not a peer."""
+WRITE_STALL_S = 30.0
+"""A peer that takes no byte for so long is gone."""
+
+# ---- names
+NAME_BYTES_MAX = 255
+PATH_BYTES_MAX = 4096
+SYMLINKS_MAX = 40
+LIST_PAGE_MAX = 1000
+"""Entries of a listing in one answer."""
+XATTR_BYTES_MAX = 64 * KIB
+
+# ---- waits (design.md section 6); all in seconds
+ORDER_TIMEOUT_S = 1.0
+"""Rule 20: an order unanswered for so long is reported by the primary."""
+PROBE_TIMEOUT_S = 0.5
+"""Rule 20: the master probes once, so long, before it raises without the silent."""
+PENDING_READ_S = 1.0
+"""Rule 7: a read that touches pending bytes waits so long, then it is refused and reported."""
+READAHEAD_AGE_S = 1.0
+"""Contract 4: sequential reads may return bytes at most so old."""
+META_CALL_S = 10.0
+DATA_CALL_S = 60.0
+CLOCK_DRIFT = 0.05
+"""Bound on how much faster one clock runs than another; decides only freshness. Contract 6."""
+
+# ---- caches and queues
+LOCATIONS_MAX = 100_000
+"""Chunk locations a client remembers."""
+UNSYNCED_BYTES_MAX = 64 * MIB
+"""Contract 5: written bytes a client keeps until they are synced; then it syncs by itself."""
+PUSH_BUFFER_BYTES_MAX = 256 * MIB
+"""Pushed data that waits for its mutation, per chunkserver; oldest dropped first."""
+FILTER_ENTRIES_MAX = 4096
+"""Results of mutations a chunk's members remember per version, for repeated sequences. Rule 11."""
+REPORT_PAGE_MAX = 5_000
+"""Replicas in one page of an inventory."""
+BATCH_BYTES_MAX = 4 * MIB
+"""Mutations that wait for the same chunk go out as one order up to this size. Rule 10."""
+
+# ---- disks (rules 24 to 26; docs/FORMATS.md)
+JOURNAL_SEGMENT_BYTES = 64 * MIB
+"""A journal segment is sealed at this size; its places are flushed and the segment is removed."""
+ALLOCATE_START_BYTES = 1 * MIB
+ALLOCATE_AHEAD_BYTES_MAX = 4 * MIB
+RESERVE_BYTES_MIN = 256 * MIB
+RESERVE_FRACTION = 0.02
+"""Rule 26: the larger of the two is kept free on each disk."""
+META_MAP_BYTES = 64 * GIB
+"""Size of the sparse LMDB map: set once, never resized under load."""
+LOG_KEEP_BYTES = 1 * GIB
+LOG_KEEP_S = 7 * 86_400.0
+JOINER_REST_BYTES = 4 * MIB
+"""Rule 13: a joiner of an open chunk is raised in when at most so much is left to copy."""
+
+# ---- deleting (rules 21 and 22)
+DELETE_BRAKE_FRACTION = 0.05
+DELETE_BRAKE_COUNT = 1000
+
+assert CHUNK_BYTES % BLOCK_BYTES == 0
+assert RECORD_BYTES_MAX * 4 == CHUNK_BYTES
+assert PIECE_BYTES <= PAYLOAD_BYTES_MAX
+assert PIECE_BYTES % BLOCK_BYTES == 0
+assert BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX
+assert SMALL_MUTATION_BYTES < PIECE_BYTES
+assert PROTOCOL_MIN <= PROTOCOL_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Sizes a cluster is made with: written by `cairn init`, told to every peer, never changed afterwards.
+
+    Tests and simulations use small ones so that chunk ends are met often.
+    """
+
+    chunk_bytes: int = CHUNK_BYTES
+    block_bytes: int = BLOCK_BYTES
+
+    def __post_init__(self) -> None:
+        assert 0 < self.block_bytes <= self.chunk_bytes <= CHUNK_BYTES, self
+        assert self.chunk_bytes % self.block_bytes == 0, self
+        assert self.chunk_bytes // self.block_bytes <= BLOCKS_PER_CHUNK, self
+
+    @property
+    def record_bytes_max(self) -> int:
+        """A quarter of a chunk. GFS paper, section 3.3."""
+        return self.chunk_bytes // 4

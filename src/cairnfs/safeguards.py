@@ -1,0 +1,57 @@
+"""The protocol's safeguards as switches that only a simulation can turn off.
+
+Each is one of the numbered rules of docs/CONSISTENCY.md. Production code gets `Safeguards()`, all on; no file, flag or
+environment variable reaches this module (tests/test_tidy.py says so). The simulator builds others to show that it
+notices each missing one.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguards:
+    """All on. Each field names what is checked, and its rule."""
+
+    ack_by_all: bool = True
+    """Rule 2: an ack needs every member of the set."""
+    exact_version: bool = True
+    """Rule 11: a member takes orders only at exactly its version."""
+    serial_order: bool = True
+    """Rule 11: serials without gaps, each once."""
+    refuse_lower_epoch: bool = True
+    """Rule 1: orders of a deposed master are refused."""
+    serving_lease: bool = True
+    """Rule 5: no read without a live session (or a round of the members)."""
+    exclusions_before_renewal: bool = True
+    """Rule 5: a renewal carries unconfirmed exclusions."""
+    fence_before_overwrite: bool = True
+    """Rule 6: no serial for an overwrite before the fence is done."""
+    pending_ranges: bool = True
+    """Rule 7: bytes that are not committed are not read."""
+    length_by_round: bool = True
+    """Rule 7: a length is told after a round of the members."""
+    restart_leaves_set: bool = True
+    """Rule 4: a restarted replica of an open chunk serves nothing until it is reconciled."""
+    grant_bound_to_boot: bool = True
+    """Rule 2: a grant for another boot is no grant."""
+    reconcile_before_result: bool = True
+    """Rule 3: the result is logged when all targets hold the same bytes."""
+    filter_repeats: bool = True
+    """Rule 11: a repeated (client, sequence) gets its first result."""
+    flush_before_append_ack: bool = True
+    """Contract 2: an append is flushed on every member before its ack."""
+    redo_before_overwrite: bool = True
+    """Rule 15: flushed bytes are overwritten only after a flushed redo record."""
+    verify_before_merge: bool = True
+    """Rule 16: old bytes beside new ones are verified before they get a new checksum."""
+    exact_delete: bool = True
+    """Rule 22: a replica is deleted only by exact handle, version and current epoch."""
+    keep_last_copy: bool = True
+    """Rule 23: no path removes the last valid copy."""
+    safe_start: bool = True
+    """Rule 22: a master that has just started orders no deletion."""
+    cluster_identity: bool = True
+    """Every first message, disk and header names its cluster; another cluster's is refused."""
+
+
+ALL_ON = Safeguards()

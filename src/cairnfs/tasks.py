@@ -1,0 +1,91 @@
+"""Tasks of a role and turns at a thing: the only place that creates tasks.
+
+asyncio's own TaskGroup and `wait` keep sets, whose order differs from run to run; a simulated cluster must not. Loops
+hold tasks weakly and swallow what they raise; a role must do neither.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Hashable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Nursery:
+    """Owns every task of a role, in the order in which they were started.
+
+    A task that ends with an error is logged with its traceback and reported to the loop's exception handler (which
+    fails a simulation). `stop` cancels them all, oldest first, and waits.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, job: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run `job` as a task of this nursery. After `stop` it is closed unrun and the task is cancelled."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(job, name=f"{self.name}/{name}")
+        if self._stopped:
+            task.cancel()
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            logger.error("task failed name=%s", task.get_name(), exc_info=error)
+            task.get_loop().call_exception_handler(
+                {"message": f"task failed: {task.get_name()}", "exception": error, "task": task}
+            )
+
+    async def stop(self) -> None:
+        """Cancel all tasks but the calling one, and wait until they have ended."""
+        self._stopped = True
+        mine = asyncio.current_task()
+        while others := [task for task in self._tasks if task is not mine]:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+
+async def gather_settled(*jobs: Coroutine[Any, Any, T]) -> list[T | BaseException]:
+    """Run jobs side by side; return results and errors in the order of the jobs. If cancelled, all are."""
+    return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+class Turns:
+    """One at a time for each key; who came first goes first. Keys that nobody holds take no memory."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        """Wait for the turn at `key` and keep it inside the block."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+    def is_held(self, key: Hashable) -> bool:
+        """True if somebody has the turn or waits for it."""
+        return key in self._locks

@@ -1,0 +1,191 @@
+"""Orders of the master to a chunkserver, and copying between chunkservers on its behalf. Rules 1 to 4, 9, 12, 13, 22.
+
+    a raise:   Promise (all targets) → Reconcile (those that differ) → [result in the log] → Open (grant) or Seal (close)
+    a repair:  closed chunk: Clone → [member in the log]; open chunk: Clone (incomplete) → a raise with the joiner
+
+Each carries the master's epoch; a lower one than the highest seen is refused with LowerEpochError. All are idempotent
+by (handle, version).
+"""
+
+from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, ClientId, Epoch, Sequence, Serial
+from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, Part, Reply, Request
+from cairnfs.wire.common import Lease
+from cairnfs.wire.membership import Exclusion
+
+
+class Promised(Reply, tag=0x170):
+    """What this server holds, frozen: it takes no order below the promised version any more."""
+
+    boot: BootId
+    present: bool
+    """False: no replica here; all else is then 0."""
+    version: ChunkVersion
+    serial: Serial
+    """Highest serial applied at `version`."""
+    length: LengthInChunk
+    closed: bool
+    incomplete: bool
+    unbroken: bool
+    """Held in memory continuously since `version` began, or closed (rule 4)."""
+    plain_writes: bool
+    """The version had a plain write (rule 12)."""
+    digest: U63
+    """Equal digests: equal length and bytes (as far as block checksums tell)."""
+
+
+class Promise(Request[Promised], tag=0x70):
+    """Store durably: refuse everything below `version`. Also taken without a replica (kept in memory and journal).
+
+    Errors: StaleVersionError (a higher one was promised), LowerEpochError.
+    """
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    epoch: Epoch
+
+
+class Reconciled(Reply, tag=0x171):
+    boot: BootId
+    length: LengthInChunk
+    digest: U63
+
+
+class Reconcile(Request[Reconciled], tag=0x71):
+    """Become equal to `source`: differing blocks, length, filter entries; flush; then the base of `version`. Rule 12.
+
+    Sent to every target, to the source with `source` = "" (it flushes and takes `version`). Incomplete, durably,
+    until it is done. Errors: NoCopyError (source not reachable or moved), ChunkCorruptError at the source.
+    """
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    epoch: Epoch
+    source: Address = ""
+    source_version: ChunkVersion
+    length: LengthInChunk
+    digest: U63
+
+
+class Open(Request[Done], tag=0x72):
+    """The result is in the log: the version is open. To every member; the primary gets its role by it. Rule 3.
+
+    Errors: StaleVersionError (not reconciled to it, or promised higher), OrderRefusedError (another boot).
+    """
+
+    idempotent = True
+    lease: Lease
+
+
+class Seal(Request[Done], tag=0x73):
+    """Close the replica at `version` durably with `length`; end every role. For snapshots, repair and idle chunks."""
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    epoch: Epoch
+    length: LengthInChunk
+
+
+class FilterEntry(Part):
+    """Rule 11: a mutation that was carried out, for repeated sequences."""
+
+    client: ClientId
+    sequence: Sequence
+    serial: Serial
+    offset: OffsetInChunk
+    length: LengthInChunk
+
+
+class Blocks(Reply, tag=0x174):
+    version: ChunkVersion
+    length: LengthInChunk
+    crcs: list[U32]
+    """Per block."""
+    filter: list[FilterEntry]
+    digest: U63
+
+
+class ListBlocks(Request[Blocks], tag=0x74):
+    """Chunkserver → source: checksums of all blocks, for Reconcile and Clone."""
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+
+
+class BlockData(Reply, tag=0x175):
+    crcs: list[U32]
+
+
+class ReadBlocks(Request[BlockData], tag=0x75):
+    """Chunkserver → source: whole blocks, verified by both. Needs no serving lease, but the version named."""
+
+    idempotent = True
+    bulk = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    block: U32
+    count: U32
+
+
+class Cloned(Reply, tag=0x176):
+    boot: BootId
+    length: LengthInChunk
+    digest: U63
+
+
+class Clone(Request[Cloned], tag=0x76):
+    """Copy a replica from `source`, verified and flushed. Closed chunk: becomes a closed replica of `version`.
+
+    Open chunk (`joiner`): a background copy, marked incomplete; a raise with Reconcile makes it a member (rule 13).
+    """
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    epoch: Epoch
+    source: Address
+    joiner: bool = False
+
+
+class CloneLocal(Request[Cloned], tag=0x77):
+    """Copy-on-write: copy closed replica `handle` to `new` on the same disk, closed, at `new_version`. Paper, 3.4."""
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    new: ChunkHandle
+    new_version: ChunkVersion
+    epoch: Epoch
+
+
+class Exclude(Request[Done], tag=0x78):
+    """Exclusions at once, besides the heartbeat; the answer confirms them. Rules 5, 6, 9."""
+
+    idempotent = True
+    epoch: Epoch
+    exclusions: list[Exclusion]
+
+
+class FenceDone(Request[Done], tag=0x79):
+    """No replica outside the set can be read any more: overwrites at `version` may get serials. Rule 6."""
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    epoch: Epoch
+
+
+class Deleted(Reply, tag=0x17A):
+    deleted: list[ChunkHandle]
+    """Gone, or never there."""
+
+
+class DeleteReplicas(Request[Deleted], tag=0x7A):
+    """Move replicas to the replica trash: each only at exactly the version named. Rule 22."""
+
+    idempotent = True
+    epoch: Epoch
+    replicas: list[tuple[ChunkHandle, ChunkVersion]]

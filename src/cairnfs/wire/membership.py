@@ -1,0 +1,158 @@
+"""Belonging to the cluster: chunkserver → master. Rules 2, 4 to 6, 20.
+
+Register ──▶ Registered           a session; the server learns cluster, geometry and settings
+ReportReplicas (pages) ──▶ Done   the full inventory; it serves nothing before the last page is answered
+Heartbeat, every second ──▶ HeartbeatAnswer
+"""
+
+from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, DiskId, Epoch, ServerId
+from cairnfs.wire.base import U63, Address, Done, LengthInChunk, Part, Reply, Request
+from cairnfs.wire.common import Durability
+
+
+class DiskReport(Part):
+    disk: DiskId
+    folder: str
+    free: U63
+    total: U63
+    replicas: U63
+    failed: str = ""
+    """Why it is not used any more; "" while it is well."""
+
+
+class Settings(Part):
+    """What the master decides for every chunkserver."""
+
+    heartbeat_s: float
+    serving_lease_s: float
+    serving_lease_quiet_s: float
+    """For chunks that were never overwritten (rule 5)."""
+    lease_s: float
+    chunk_bytes: U63
+    block_bytes: U63
+    durability: Durability
+    trash_s: float
+    """How long deleted replicas stay in the replica trash."""
+    copies_min: int = 2
+
+
+class Registered(Reply, tag=0x160):
+    session: U63
+    epoch: Epoch
+    cluster: str
+    settings: Settings
+
+
+class Register(Request[Registered], tag=0x60):
+    """Begin a session. An older session of the same server ends.
+
+    Errors: WrongClusterError; ExistsError-like BadRequestError if the same server id lives at another address (a
+    cloned disk); NotLeaderError.
+    """
+
+    server: ServerId
+    boot: BootId
+    address: Address
+    """As advertised."""
+    rack: str = ""
+    disks: list[DiskReport]
+    epoch_seen: Epoch
+
+
+class ReplicaReport(Part):
+    """One replica as its server knows it."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    promised: ChunkVersion
+    length: LengthInChunk
+    closed: bool
+    incomplete: bool
+    unbroken: bool
+    """Held in memory continuously since its version began (rule 4)."""
+
+
+class Exclusion(Part):
+    """Told to a server about one chunk. Confirmed when it has taken effect.
+
+    barrier=False: its replica is not current if its version is below `below`: serve no read, end every role (rule 5).
+    barrier=True: the file's map changed: refuse readers that name a version below `below` (rule 9).
+    """
+
+    handle: ChunkHandle
+    below: ChunkVersion
+    barrier: bool = False
+
+
+class ReportAnswer(Reply, tag=0x161):
+    exclusions: list[Exclusion] = []
+    """For the replicas of this page; they take effect before the next page is sent."""
+
+
+class ReportReplicas(Request[ReportAnswer], tag=0x61):
+    """One page of the full inventory. With `last` answered the session may get serving leases."""
+
+    session: U63
+    page: int
+    last: bool
+    replicas: list[ReplicaReport]
+
+
+class ClosedReport(Part):
+    """The primary closed a chunk: all members flushed and stored it (rule 4)."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    length: LengthInChunk
+
+
+class SuspectReport(Part):
+    """A member did not answer an order, or refused it (rule 20). Reporter and accused are both suspect (S11)."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    suspect: ServerId
+    why: str
+
+
+class HeartbeatAnswer(Reply, tag=0x162):
+    sent_at_s: float
+    """Echo: the serving lease counts from it, on the server's own clock (rule 5)."""
+    serves: bool
+    """True: serving lease of `Settings` from `sent_at_s`. The exclusions below take effect first."""
+    exclusions: list[Exclusion]
+    exclusions_upto: U63
+    """To be confirmed by the next heartbeat."""
+    renewed: list[ChunkHandle]
+    """Leases extended by lease_s from `sent_at_s`."""
+    fences_done: list[ChunkHandle]
+    """Of those in `fences_wanted` with the version named there."""
+    epoch: Epoch
+
+
+class Heartbeat(Request[HeartbeatAnswer], tag=0x62):
+    """I live. Errors: SessionLostError (register anew), NotLeaderError."""
+
+    session: U63
+    boot: BootId
+    sent_at_s: float
+    disks: list[DiskReport]
+    leases: list[tuple[ChunkHandle, ChunkVersion]]
+    """Held as primary and used since the last renewal: asks for more time."""
+    closed: list[ClosedReport]
+    """Since the last answered heartbeat (repeated until answered)."""
+    gained: list[ReplicaReport]
+    lost: list[ChunkHandle]
+    """Quarantined, failed disk, deleted by order."""
+    fences_wanted: list[tuple[ChunkHandle, ChunkVersion]]
+    exclusions_confirmed: U63
+    load: int = 0
+    """Requests in work, for placement."""
+
+
+class ReportSuspect(Request[Done], tag=0x63):
+    """At once, not with the next heartbeat: the master probes and raises (rule 20)."""
+
+    idempotent = True
+    session: U63
+    report: SuspectReport

@@ -1,0 +1,127 @@
+"""Changing a chunk: client → chunkservers. GFS paper, sections 3.1 to 3.3; rules 10, 11, 14 to 17.
+
+    client ── PushData ──▶ nearest ── PushData ──▶ next ── ... (bytes flow as they arrive, apart from control)
+    client ── WriteChunk | AppendRecord ──▶ primary ── ApplyOrders ──▶ secondaries
+
+Mutations of at most 64 KiB carry their bytes as payload (`data` = 0), larger ones name pushed data.
+All answer NotPrimaryError, StaleVersionError, DataMissingError, ChecksumError, MutationFailedError, DiskFullError,
+DiskFailedError, TooFewCopiesError.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from cairnfs.ids import ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial
+from cairnfs.limits import REPLICAS_MAX
+from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, PayloadBytes, Reply, Request
+from cairnfs.wire.common import Lease
+
+
+class PushData(Request[Done], tag=0x40):
+    """Keep these bytes until a mutation names them, and pass them on to the first of `chain` while they arrive.
+
+    Answered when every server of the chain has them, verified. Errors: ChecksumError, BusyError, ConnectError (which
+    names the server that could not be reached).
+    """
+
+    bulk = True
+    idempotent = True
+    data: DataId
+    size: PayloadBytes
+    crcs: list[U32]
+    """CRC32C of each 64 KiB of the data (the last may be short)."""
+    chain: Annotated[list[Address], Meta(max_length=REPLICAS_MAX)]
+
+
+class Written(Reply, tag=0x141):
+    """Every member has applied it (and flushed it, for `sync`)."""
+
+    version: ChunkVersion
+    """What a later sync names (rule 14)."""
+    serial: Serial
+    length: LengthInChunk
+    """Of the chunk after this mutation."""
+    closed: bool = False
+
+
+class WriteChunk(Request[Written], tag=0x41):
+    """Write bytes at an offset inside one chunk; atomic (contract 3). A repeated (client, sequence) is answered, not
+    carried out again; after broken continuity it fails with LostWritesError.
+    """
+
+    bulk = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    client: ClientId
+    sequence: Sequence
+    lowest: Sequence
+    offset: OffsetInChunk
+    length: PayloadBytes
+    data: DataId = DataId(0)
+    crcs: list[U32] = []
+    """`data` = 0: CRC32C of each 64 KiB of the payload."""
+    sync: bool = False
+    """Also flush on every member before the ack (rule 10)."""
+    close: bool = False
+    """Also close the chunk after it (rule 4): needs `sync`."""
+    lease: Lease | None = None
+
+
+class Appended(Reply, tag=0x142):
+    """The record stands at `offset` of the chunk on every member, flushed."""
+
+    offset: OffsetInChunk
+    version: ChunkVersion
+    serial: Serial
+
+
+class AppendRecord(Request[Appended], tag=0x42):
+    """Append a record atomically at an offset that the primary picks. GFS paper, section 3.3.
+
+    Larger than 4 MiB: `data` lists several pushes in order. Errors: ChunkFullError (the chunk was closed at its data
+    length: go on in the next one), RecordTooLargeError.
+    """
+
+    bulk = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    client: ClientId
+    sequence: Sequence
+    lowest: Sequence
+    length: LengthInChunk
+    data: list[DataId] = []
+    crcs: list[U32] = []
+    lease: Lease | None = None
+
+
+class TruncateChunk(Request[Written], tag=0x43):
+    """Cut the chunk to `length`, durably; always an overwrite (rule 6)."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    client: ClientId
+    sequence: Sequence
+    lowest: Sequence
+    length: LengthInChunk
+
+
+class Synced(Reply, tag=0x144):
+    version: ChunkVersion
+    length: LengthInChunk
+    closed: bool
+
+
+class SyncChunk(Request[Synced], tag=0x44):
+    """Flush on every member all that was acked. Rule 14.
+
+    `since`: the oldest version among the acks to be made safe; if continuity was broken after it: LostWritesError.
+    """
+
+    idempotent = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    since: ChunkVersion
+    close: bool = False
+    serials: U63 = 0
+    """Highest serial acked at `version`: a check only."""

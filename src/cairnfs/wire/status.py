@@ -1,0 +1,145 @@
+"""A read-only picture of the cluster: client → master or chunkserver; for the command line and the web page."""
+
+from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.wire.base import U63, Address, LengthInChunk, Part, Reply, Request
+from cairnfs.wire.common import ChunkIndex, Durability, Path
+from cairnfs.wire.membership import DiskReport
+
+
+class ClusterInfo(Reply, tag=0x180):
+    """What a client must know before anything else."""
+
+    cluster: str
+    epoch: Epoch
+    chunk_bytes: U63
+    block_bytes: U63
+    durability: Durability
+    replicas: int
+    location_cache_s: float = 60.0
+
+
+class GetClusterInfo(Request[ClusterInfo], tag=0x80):
+    """First question of a client."""
+
+    idempotent = True
+
+
+class ServerStatus(Part):
+    server: ServerId
+    address: Address
+    rack: str
+    state: str
+    """live, suspect, dead."""
+    boot: BootId
+    disks: list[DiskReport]
+    replicas: U63
+    primaries: U63
+    heard_s: float
+    """Seconds since the last heartbeat."""
+
+
+class ClusterStatus(Reply, tag=0x181):
+    cluster: str
+    epoch: Epoch
+    uptime_s: float
+    servers: list[ServerStatus]
+    files: U63
+    folders: U63
+    chunks: U63
+    open_chunks: U63
+    """Chunks with a lease."""
+    chunks_missing: U63
+    """No current replica known: data at risk."""
+    chunks_one_copy: U63
+    """Fewer copies than the goal, and only one: at risk."""
+    chunks_below_goal: U63
+    chunks_above_goal: U63
+    repairs_running: U63
+    garbage: U63
+    """Replicas waiting to be deleted."""
+    trash_entries: U63
+    log_index: U63
+    metadata_bytes: U63
+    durability: Durability
+    safe_start: bool
+    """True: just started, still waiting for reports: no deletion, no repair."""
+    missing_handles: list[ChunkHandle] = []
+    """Some of them, for messages."""
+    warnings: list[str] = []
+
+
+class GetStatus(Request[ClusterStatus], tag=0x81):
+    """How is the cluster?"""
+
+    idempotent = True
+
+
+class ReplicaStatus(Part):
+    server: ServerId
+    address: Address
+    version: ChunkVersion
+    """As last reported; `current` is what counts."""
+    current: bool
+    live: bool
+    boot: BootId
+
+
+class ChunkStatus(Part):
+    index: ChunkIndex
+    handle: ChunkHandle
+    version: ChunkVersion
+    closed: bool
+    length: LengthInChunk
+    goal: int
+    references: int
+    primary: ServerId
+    lease_left_s: float
+    replicas: list[ReplicaStatus]
+
+
+class ChunkTable(Reply, tag=0x182):
+    chunks: list[ChunkStatus]
+    more: bool
+
+
+class GetChunkTable(Request[ChunkTable], tag=0x82):
+    """`cairn chunks PATH`: everything about the chunks of a file from chunk `index`."""
+
+    idempotent = True
+    path: Path
+    index: ChunkIndex = 0
+    limit: int = 500
+
+
+class ReplicaInfo(Reply, tag=0x183):
+    present: bool
+    version: ChunkVersion
+    promised: ChunkVersion
+    length: LengthInChunk
+    closed: bool
+    incomplete: bool
+    unbroken: bool
+    digest: U63
+    is_primary: bool
+    serial: U63
+    committed: U63
+    lease_left_s: float
+    served: U63 = 0
+    """Reads answered from this replica since the server started: shows who served a client."""
+
+
+class GetReplicaInfo(Request[ReplicaInfo], tag=0x83):
+    """Asked of a chunkserver: what do you hold of this chunk?"""
+
+    idempotent = True
+    handle: ChunkHandle
+
+
+class Counters(Reply, tag=0x184):
+    counters: dict[str, int]
+
+
+class GetCounters(Request[Counters], tag=0x84):
+    """Plain counters of any server (observe.Counters)."""
+
+    idempotent = True
