@@ -1,0 +1,90 @@
+"""What an operator may change: one struct of settings per role, each with its default, unit and reason.
+
+Where values come from (flag > CAIRN_* > --config > ./cairn.toml > ~/.config/cairn > /etc/cairn) is `settings.py`'s
+work in the command line; roles get a finished struct. Numbers of the protocol that nobody may change are in `limits`.
+"""
+
+import msgspec
+
+from cairnfs.limits import BLOCK_BYTES, CHUNK_BYTES, REPLICAS_DEFAULT, RESERVE_BYTES_MIN, RESERVE_FRACTION
+from cairnfs.units import DAY_S, HOUR_S
+
+
+class MasterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the master; those that chunkservers need travel to them with `Registered`."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:7400",)
+    """Addresses to bind; port 0 is any free one. Rule 28: loopback until told otherwise."""
+    advertise: str = ""
+    """host:port for others; "" is the first one bound."""
+    data: str = ""
+    """Folder of the metadata; "" is the default place."""
+    replicas: int = REPLICAS_DEFAULT
+    """Copies of a file whose folder says nothing else."""
+    durability: str = "disk"
+    """What an append's ack means: "disk" (flushed on every member) or "memory" (as in the paper). Contract 5."""
+    lease_s: float = 60.0
+    """GFS paper, section 3.1. Longer: fewer closings of idle chunks."""
+    serving_lease_s: float = 10.0
+    """How long a chunkserver serves reads without hearing the master."""
+    serving_lease_quiet_s: float = 60.0
+    """The same for chunks that were never overwritten."""
+    heartbeat_s: float = 1.0
+    suspect_s: float = 3.0
+    """Not heard for so long: no new chunks there."""
+    dead_s: float = 10.0
+    """Not heard for so long: its replicas count as lost after the repair grace."""
+    repair_grace_s: float = 60.0
+    """Wait so long before copying what a dead server held (0 with one copy left)."""
+    repairs_max: int = 4
+    """Copies that run at once in the whole cluster."""
+    trash_s: float = 3 * DAY_S
+    """How long deleted files can be undeleted. GFS paper, section 4.4."""
+    replica_trash_s: float = HOUR_S
+    """How long deleted replicas stay on their disk."""
+    safe_start_s: float = 60.0
+    """Longest wait for reports after a start before repair and garbage collection begin. Rule 22."""
+    location_cache_s: float = 60.0
+    """How long clients may keep chunk places."""
+    recent_creations_max: int = 20
+    """Chunks created on one server within ten seconds before it counts as busy. GFS paper, section 4.2."""
+    snapshot_deadline_s: float = 30.0
+
+
+class ChunkserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a chunkserver."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:7410",)
+    advertise: str = ""
+    master: tuple[str, ...] = ("127.0.0.1:7400",)
+    """Addresses of the masters; the first that leads is used."""
+    data: tuple[str, ...] = ()
+    """One folder per disk."""
+    rack: str = ""
+    reserve_bytes: int = RESERVE_BYTES_MIN
+    """Rule 26: the larger of this and `reserve_fraction` of the disk is never used."""
+    reserve_fraction: float = RESERVE_FRACTION
+
+
+class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a client."""
+
+    master: tuple[str, ...] = ("127.0.0.1:7400",)
+    meta_timeout_s: float = 10.0
+    data_timeout_s: float = 60.0
+    """Longest wait without progress."""
+    location_cache_s: float = 60.0
+    """The master's own limit holds if it is lower."""
+    readahead_bytes: int = 8 * 1024 * 1024
+    """0 turns read-ahead off (contract 4)."""
+    near: str = ""
+    """host:port of a chunkserver on this machine, preferred for placement and reads."""
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `cairn init` decides once and for all."""
+
+    chunk_bytes: int = CHUNK_BYTES
+    block_bytes: int = BLOCK_BYTES
+    copies_min: int = 2
+    """Rule 19; 1 if the cluster is made with fewer servers than copies."""
