@@ -1,5 +1,6 @@
 """The base class of all errors, and how an error crosses the wire."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -53,7 +54,8 @@ def decode_error(code: int, fields: dict[str, Any]) -> CairnError:
             return kind(**{name: _as_version(value) for name, value in fields.items()})
     except TypeError:
         pass
-    return CairnError.by_code[_PEER_ERROR](what=f"error {code} with fields {sorted(fields)}", peer="")
+    unknown: Callable[..., CairnError] = CairnError.by_code[_PEER_ERROR]
+    return unknown(what=f"error {code} with fields {sorted(fields)}", peer="")
 
 
 def _as_version(value: object) -> object:

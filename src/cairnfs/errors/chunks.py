@@ -60,7 +60,7 @@ class ChunkMissingError(CairnError):
 
 @dataclass(eq=False, kw_only=True)
 class ChunkFullError(CairnError):
-    """The record does not fit: the chunk was closed at its data length. Nothing was appended. GFS paper, section 3.3."""
+    """The record does not fit: the chunk was closed at its data length. Nothing was appended. GFS paper, 3.3."""
 
     code = 3005
     retry = Retry.REFRESH

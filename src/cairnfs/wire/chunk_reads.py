@@ -69,6 +69,8 @@ class ChunkLength(Request[Length], tag=0x31):
 
 
 class Committed(Reply, tag=0x132):
+    """The watermark has reached what was asked for."""
+
     serial: U63
 
 
@@ -82,11 +84,13 @@ class AskCommitted(Request[Committed], tag=0x32):
 
 
 class Held(Reply, tag=0x133):
+    """Yes, in this boot."""
+
     boot: BootId
 
 
 class HoldVersion(Request[Held], tag=0x33):
-    """Member or primary → member: do you still hold exactly this version, in the boot of the lease? (round of rule 7)
+    """Member → member: do you still hold exactly this version, in the boot of the lease? The round of rule 7.
 
     Errors: StaleVersionError, ChunkMissingError.
     """

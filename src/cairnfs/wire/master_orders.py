@@ -1,4 +1,4 @@
-"""Orders of the master to a chunkserver, and copying between chunkservers on its behalf. Rules 1 to 4, 9, 12, 13, 22.
+"""Orders of the master to a chunkserver, and copies made on its behalf. Rules 1 to 4, 9, 12, 13, 22.
 
     a raise:   Promise (all targets) → Reconcile (those that differ) → [result in the log] → Open (grant) or Seal (close)
     a repair:  closed chunk: Clone → [member in the log]; open chunk: Clone (incomplete) → a raise with the joiner
@@ -46,6 +46,8 @@ class Promise(Request[Promised], tag=0x70):
 
 
 class Reconciled(Reply, tag=0x171):
+    """This server is equal to the source, flushed."""
+
     boot: BootId
     length: LengthInChunk
     digest: U63
@@ -99,6 +101,8 @@ class FilterEntry(Part):
 
 
 class Blocks(Reply, tag=0x174):
+    """What a copy must become equal to."""
+
     version: ChunkVersion
     length: LengthInChunk
     crcs: list[U32]
@@ -116,6 +120,8 @@ class ListBlocks(Request[Blocks], tag=0x74):
 
 
 class BlockData(Reply, tag=0x175):
+    """Whole blocks as payload; `crcs` has one checksum each."""
+
     crcs: list[U32]
 
 
@@ -131,6 +137,8 @@ class ReadBlocks(Request[BlockData], tag=0x75):
 
 
 class Cloned(Reply, tag=0x176):
+    """The copy stands, flushed."""
+
     boot: BootId
     length: LengthInChunk
     digest: U63
@@ -179,6 +187,8 @@ class FenceDone(Request[Done], tag=0x79):
 
 
 class Deleted(Reply, tag=0x17A):
+    """What is no longer there."""
+
     deleted: list[ChunkHandle]
     """Gone, or never there."""
 

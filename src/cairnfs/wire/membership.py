@@ -11,6 +11,8 @@ from cairnfs.wire.common import Durability
 
 
 class DiskReport(Part):
+    """One data folder of a chunkserver."""
+
     disk: DiskId
     folder: str
     free: U63
@@ -37,6 +39,8 @@ class Settings(Part):
 
 
 class Registered(Reply, tag=0x160):
+    """The session stands."""
+
     session: U63
     epoch: Epoch
     cluster: str
@@ -85,6 +89,8 @@ class Exclusion(Part):
 
 
 class ReportAnswer(Reply, tag=0x161):
+    """The page was compared."""
+
     exclusions: list[Exclusion] = []
     """For the replicas of this page; they take effect before the next page is sent."""
 
@@ -116,6 +122,8 @@ class SuspectReport(Part):
 
 
 class HeartbeatAnswer(Reply, tag=0x162):
+    """What the master has for this server."""
+
     sent_at_s: float
     """Echo: the serving lease counts from it, on the server's own clock (rule 5)."""
     serves: bool

@@ -46,8 +46,10 @@ class Written(Reply, tag=0x141):
 
 
 class WriteChunk(Request[Written], tag=0x41):
-    """Write bytes at an offset inside one chunk; atomic (contract 3). A repeated (client, sequence) is answered, not
-    carried out again; after broken continuity it fails with LostWritesError.
+    """Write bytes at an offset inside one chunk; atomic (contract 3).
+
+    A repeated (client, sequence) is answered, not carried out again; after broken continuity it fails with
+    LostWritesError.
     """
 
     bulk = True
@@ -107,6 +109,8 @@ class TruncateChunk(Request[Written], tag=0x43):
 
 
 class Synced(Reply, tag=0x144):
+    """All that was acked is flushed on every member."""
+
     version: ChunkVersion
     length: LengthInChunk
     closed: bool

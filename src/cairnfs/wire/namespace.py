@@ -86,6 +86,8 @@ class MakeFolder(Request[Status], tag=0x13):
 
 
 class Entry(Part):
+    """A name in a folder and what it names."""
+
     name: Name
     attributes: Attributes
 
@@ -108,7 +110,7 @@ class ListFolder(Request[Listing], tag=0x14):
 
 
 class Rename(Request[Status], tag=0x15):
-    """Move a file, symlink or folder, atomically. POSIX replace rules: a file replaces a file, a folder an empty folder.
+    """Move a file, symlink or folder, atomically. POSIX: a file replaces a file, a folder an empty folder.
 
     What is replaced goes to the trash. Errors: ExistsError (replace=False), IsFolderError, NotFolderError,
     NotEmptyError, LoopError (into itself).
@@ -133,6 +135,8 @@ class Delete(Request[Done], tag=0x16):
 
 
 class TrashEntry(Part):
+    """Something that can be undeleted."""
+
     path: bytes
     """Where it was."""
     inode: InodeId
@@ -142,6 +146,8 @@ class TrashEntry(Part):
 
 
 class TrashListing(Reply, tag=0x117):
+    """A page of the trash."""
+
     entries: list[TrashEntry]
     """Oldest first."""
     more: bool
@@ -188,6 +194,8 @@ class Truncate(Request[Status], tag=0x1A):
 
 
 class MakeSymlink(Request[Status], tag=0x1B):
+    """Make a symbolic link at `path`."""
+
     path: Path
     target: Path
     """Any text; resolved when followed."""

@@ -12,6 +12,8 @@ from cairnfs.wire.common import Lease
 
 
 class MutationKind(StrEnum):
+    """What an order does to the chunk."""
+
     WRITE = "write"
     APPEND = "append"
     TRUNCATE = "truncate"
@@ -63,6 +65,8 @@ class ApplyOrders(Request[Applied], tag=0x50):
 
 
 class Flushed(Reply, tag=0x151):
+    """Everything asked for survives a power loss here."""
+
     boot: BootId
     serial: Serial
     length: LengthInChunk
@@ -82,6 +86,8 @@ class FlushOrder(Request[Flushed], tag=0x51):
 
 
 class CommitMark(Part):
+    """The watermark of one chunk."""
+
     handle: ChunkHandle
     version: ChunkVersion
     serial: U63

@@ -25,6 +25,8 @@ class GetClusterInfo(Request[ClusterInfo], tag=0x80):
 
 
 class ServerStatus(Part):
+    """One chunkserver as the master sees it."""
+
     server: ServerId
     address: Address
     rack: str
@@ -39,6 +41,8 @@ class ServerStatus(Part):
 
 
 class ClusterStatus(Reply, tag=0x181):
+    """The cluster as the master sees it."""
+
     cluster: str
     epoch: Epoch
     uptime_s: float
@@ -75,6 +79,8 @@ class GetStatus(Request[ClusterStatus], tag=0x81):
 
 
 class ReplicaStatus(Part):
+    """One replica of a chunk as the master sees it."""
+
     server: ServerId
     address: Address
     version: ChunkVersion
@@ -85,6 +91,8 @@ class ReplicaStatus(Part):
 
 
 class ChunkStatus(Part):
+    """One chunk and its replicas."""
+
     index: ChunkIndex
     handle: ChunkHandle
     version: ChunkVersion
@@ -98,6 +106,8 @@ class ChunkStatus(Part):
 
 
 class ChunkTable(Reply, tag=0x182):
+    """A page of the chunks of one file."""
+
     chunks: list[ChunkStatus]
     more: bool
 
@@ -112,6 +122,8 @@ class GetChunkTable(Request[ChunkTable], tag=0x82):
 
 
 class ReplicaInfo(Reply, tag=0x183):
+    """One replica as its own server sees it."""
+
     present: bool
     version: ChunkVersion
     promised: ChunkVersion
@@ -136,6 +148,8 @@ class GetReplicaInfo(Request[ReplicaInfo], tag=0x83):
 
 
 class Counters(Reply, tag=0x184):
+    """Counts since the server started, by name."""
+
     counters: dict[str, int]
 
 
