@@ -1,8 +1,8 @@
 """THE WORLD, as a few small interfaces that are passed in and never imported by a role.
 
-`Env` holds one of each. Real parts are in `clock`, `sockets`, `files`, `lmdb_store`, `solo`; memory parts in `memory_*`;
-both pass tests/conformance. The simulator brings its own. Only this package may touch time, sockets, files, threads
-and chance (design: "the world is a few small interfaces").
+`Env` holds one of each. Real parts are in `clock`, `sockets`, `files`, `lmdb_store`, `solo`; memory parts in
+`memory_*`; both pass tests/conformance. The simulator brings its own. Only this package may touch time, sockets,
+files, threads and chance (design: "the world is a few small interfaces").
 
 Rules for all parts:
     1. Everything here runs on one event loop, except jobs, which run on a thread of their disk or store.
@@ -90,6 +90,8 @@ class Connection(Protocol):
 
 
 class Listener(Protocol):
+    """Accepts connections at one address."""
+
     address: str
     """host:port really bound (port 0 was replaced)."""
 
@@ -98,6 +100,8 @@ class Listener(Protocol):
 
 
 class Network(Protocol):
+    """Makes byte streams between addresses."""
+
     async def connect(self, address: str, make_sink: Callable[[], Sink], *, timeout_s: float) -> Connection:
         """Connect to host:port; names are resolved anew each time.
 
@@ -143,7 +147,7 @@ class File(Protocol):
 
 
 class Files(Protocol):
-    """The folder of one disk. Names are relative, with `/`; they are ours, never a peer's. Symlinks are not followed."""
+    """The folder of one disk. Names are relative, with `/`; ours, never a peer's. Symlinks are not followed."""
 
     root: str
     """Where it is, for messages to people."""
