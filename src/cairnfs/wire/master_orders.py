@@ -1,6 +1,6 @@
 """Orders of the master to a chunkserver, and copies made on its behalf. Rules 1 to 4, 9, 12, 13, 22.
 
-    a raise:   Promise (all targets) → Reconcile (those that differ) → [result in the log] → Open (grant) or Seal (close)
+    a raise:   Promise (all targets) → Reconcile (those that differ) → [result logged] → Open (grant) or Seal (close)
     a repair:  closed chunk: Clone → [member in the log]; open chunk: Clone (incomplete) → a raise with the joiner
 
 Each carries the master's epoch; a lower one than the highest seen is refused with LowerEpochError. All are idempotent
