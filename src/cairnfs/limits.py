@@ -28,9 +28,15 @@ HEAD_BYTES_MAX = 1 * MIB
 """Largest message head; a page of a report or listing must fit."""
 PAYLOAD_BYTES_MAX = 4 * MIB
 """Largest payload of one frame: checked before any allocation."""
+READ_AHEAD_BYTES = 64 * KIB
+"""What a connection receives at a time while it waits for headers: many small frames, or the start of a large one."""
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 READ_BYTES_MAX = PAYLOAD_BYTES_MAX
+JOINED_BYTES_MAX = 16 * KIB
+"""A payload up to this size is copied into one buffer with its header: cheaper than one more buffer in the call."""
+SEND_QUEUE_BYTES = 1 * MIB
+"""More unsent bytes than this, and a sender waits: as much as `Connection.drain` leaves."""
 INFLIGHT_REQUESTS_MAX = 256
 """Requests of one connection that a server works on at once; beyond, it stops reading."""
 INFLIGHT_BYTES_MAX = 64 * MIB
@@ -60,6 +66,9 @@ READAHEAD_AGE_S = 1.0
 """Contract 4: sequential reads may return bytes at most so old."""
 META_CALL_S = 10.0
 DATA_CALL_S = 60.0
+RETRY_PAUSE_MIN_S = 0.01
+RETRY_PAUSE_MAX_S = 1.0
+"""Pauses between attempts double from the one to the other."""
 CLOCK_DRIFT = 0.05
 """Bound on how much faster one clock runs than another; decides only freshness. Contract 6."""
 
