@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-
 from tests.conformance.parts import WORLDS
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import uvloop
 
 from cairnfs.env import Connection, Env, Listener
+from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.env.real import real_env
 
 
@@ -33,7 +34,18 @@ def uvloop_world(new_folder) -> World:
     return World("uvloop", real_env(seed=1), run, new_folder)
 
 
-WORLDS = {"real": real_world, "uvloop": uvloop_world}
+def memory_world(new_folder) -> World:
+    machine = MemoryMachine(makes_folders=False)
+
+    def new_memory_folder():
+        folder = new_folder()
+        machine.make_folder(folder)
+        return folder
+
+    return World("memory", memory_env(1, machine=machine), asyncio.run, new_memory_folder)
+
+
+WORLDS = {"real": real_world, "uvloop": uvloop_world, "memory": memory_world}
 
 
 @dataclass
@@ -52,7 +64,8 @@ class Collector:
         self._changed = asyncio.Event()
 
     def connected(self, connection):
-        assert not self.data and not self.ends
+        assert not self.data
+        assert not self.ends
         self.connects += 1
         self.connection = connection
         self._changed.set()

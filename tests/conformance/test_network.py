@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from tests.conformance.parts import Collector, connect_pair, turns
 
 from cairnfs.errors import AddressInUseError, BadRequestError, ConnectError
-from tests.conformance.parts import Collector, connect_pair, turns
 
 MIB = 1 << 20
 

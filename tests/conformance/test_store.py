@@ -80,7 +80,7 @@ def test_a_job_sees_its_own_changes_and_may_change_what_it_scans(world):
         with store.read() as view:
             assert view.count("t") == 100
             assert view.count("u") == 100
-            assert [key for key, _ in view.scan("u", backwards=True)][0] == b"149"
+            assert next(key for key, _ in view.scan("u", backwards=True)) == b"149"
         await store.close()
 
     world.run(scenario())
