@@ -1,0 +1,161 @@
+"""Commands about what is inside files: cat, head, tail, append. Bytes in, bytes out."""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import click
+
+from cairnfs.cli.common import FileSystem, Options, common_options, document, remote
+from cairnfs.limits import RECORD_BYTES_MAX
+from cairnfs.units import KIB, MIB
+
+PIECE = 4 * MIB
+TAIL_PIECE = 64 * KIB
+FOLLOW_S = 0.5
+"""How often `tail -f` asks for the length."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@common_options
+def cat(paths: tuple[str, ...], *, options: Options) -> None:
+    """Print files one after the other. With --json one object a line with path and text."""
+    with options.connect(*paths) as fs:
+        for path in paths:
+            with fs.open(remote(path), "rb") as file:
+                _emit(path, _pieces(file), options)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("-n", "--lines", default=10, show_default=True, type=click.IntRange(0))
+@click.option("-c", "--bytes", "count", type=click.IntRange(0), help="so many bytes instead of lines")
+@common_options
+def head(paths: tuple[str, ...], *, lines: int, count: int | None, options: Options) -> None:
+    """Print the first lines of files."""
+    with options.connect(*paths) as fs:
+        for path in paths:
+            with fs.open(remote(path), "rb") as file:
+                part = [file.read(count)] if count is not None else _first_lines(file, lines)
+                _emit(path, part, options)
+
+
+@click.command()
+@click.argument("path")
+@click.option("-n", "--lines", default=10, show_default=True, type=click.IntRange(0))
+@click.option("-c", "--bytes", "count", type=click.IntRange(0), help="so many bytes instead of lines")
+@click.option("-f", "--follow", is_flag=True, help="print what is added, until Ctrl-C")
+@common_options
+def tail(path: str, *, lines: int, count: int | None, follow: bool, options: Options) -> None:
+    """Print the last lines of a file."""
+    with options.connect(path) as fs:
+        with fs.open(remote(path), "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = max(end - count, 0) if count is not None else _start_of_last_lines(file, end, lines)
+            file.seek(start)
+            _emit(path, _pieces(file, end - start), options)
+        if follow:
+            sys.stdout.flush()
+            _follow(fs, remote(path), end, options)
+
+
+@click.command()
+@click.argument("path")
+@click.argument("files", nargs=-1)
+@click.option("--line", "by_line", is_flag=True, help="one record a line, each whole or not at all")
+@common_options
+def append(path: str, files: tuple[str, ...], *, by_line: bool, options: Options) -> None:
+    """Append FILES, or standard input, to a file that is made if it is missing.
+
+    Each record is one atomic append that others cannot split: a whole line with --line, else up to 16 MiB. A record
+    that was acknowledged survives the power loss of every machine. A retry may repeat one (at least once).
+    """
+    count = total = 0
+    with options.connect(path) as fs, fs.append_writer(remote(path)) as writer:
+        for source in files or ("-",):
+            with _source(source) as file:
+                for record in _records(file, by_line=by_line):
+                    writer.append(record)
+                    count += 1
+                    total += len(record)
+        writer.flush()
+    if options.as_json:
+        document({"path": remote(path), "records": count, "bytes": total})
+
+
+def _records(file: BinaryIO, *, by_line: bool) -> Iterable[bytes]:
+    if by_line:
+        return iter(file.readline, b"")
+    return iter(lambda: file.read(RECORD_BYTES_MAX), b"")
+
+
+def _source(name: str) -> BinaryIO:
+    # Standard input is not ours to close; a duplicate is.
+    return open(os.dup(0), "rb") if name == "-" else open(name, "rb")  # noqa: PTH123 - the caller closes it
+
+
+def _emit(path: str, pieces: Iterable[bytes], options: Options) -> None:
+    if options.as_json:
+        document({"path": remote(path), "text": b"".join(pieces)})
+        return
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+
+
+def _pieces(file: BinaryIO, count: int | None = None) -> Iterator[bytes]:
+    left = count
+    while left is None or left > 0:
+        piece = file.read(PIECE if left is None else min(PIECE, left))
+        if not piece:
+            return
+        left = None if left is None else left - len(piece)
+        yield piece
+
+
+def _first_lines(file: BinaryIO, count: int) -> Iterator[bytes]:
+    for _ in range(count):
+        text = file.readline()
+        if not text:
+            return
+        yield text
+
+
+def _start_of_last_lines(file: BinaryIO, end: int, count: int) -> int:
+    """Return where the last `count` lines begin, reading backwards from `end`."""
+    if count == 0:
+        return end
+    ends: deque[int] = deque(maxlen=count)  # of the lines before the one that we look for, nearest to `end` first
+    start = end
+    while start > 0:
+        begin = max(start - TAIL_PIECE, 0)
+        file.seek(begin)
+        piece = file.read(start - begin)
+        place = len(piece)
+        while (place := piece.rfind(b"\n", 0, place)) >= 0:
+            if begin + place == end - 1:
+                continue  # it ends the last line and begins none
+            ends.append(begin + place + 1)
+            if len(ends) == count:
+                return ends[-1]
+        start = begin
+    return 0
+
+
+def _follow(fs: FileSystem, path: str, place: int, options: Options) -> None:
+    """Print what is added, until interrupted. The file is opened anew: a rename or truncation is seen as such."""
+    while True:
+        length = fs.stat(path).size
+        if length < place:
+            place = 0
+        if length > place:
+            with fs.open(path, "rb") as file:
+                file.seek(place)
+                _emit(path, _pieces(file, length - place), options)
+            sys.stdout.flush()
+            place = length
+        else:
+            time.sleep(FOLLOW_S)

@@ -1,0 +1,1 @@
+"""WHAT A SERVER SAYS ABOUT ITSELF: log formats and counters. Knows nobody above; no HTTP."""
