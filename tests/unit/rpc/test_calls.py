@@ -337,5 +337,3 @@ def test_concurrent_first_calls_share_one_connection():
         assert len(world.network.pairs) == 1
 
     run(scenario)
-
-

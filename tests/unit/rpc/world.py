@@ -56,9 +56,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self):
         if not self._ready:
-            if not self._scheduled:
+            timers = [timer for timer in self._scheduled if not timer.cancelled()]
+            if not timers:
                 raise RuntimeError("stuck: nothing will ever happen again")
-            self._now = max(self._now, self._scheduled[0]._when)
+            self._now = max(self._now, min(timers).when())
         super()._run_once()
 
 
@@ -306,7 +307,7 @@ class World:
 
     async def put(self, peer, request, incoming):
         self.served.append("put")
-        return PutDone(total=sum(incoming.view))
+        return PutDone(total=bytes(incoming.view).count(1))
 
     async def touch(self, peer, request, incoming):
         return Done()
