@@ -1,0 +1,169 @@
+"""How a replica comes and goes: create, clone, trash, quarantine. Rules 3, 16, 22 and 24."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cairnfs.chunkserver.checkpoint import place
+from cairnfs.chunkserver.disks import DataDisk
+from cairnfs.chunkserver.flushing import check_there
+from cairnfs.chunkserver.format import (
+    HEADER_SLOT_BYTES,
+    QUARANTINE,
+    SLOTS_START,
+    TRASH,
+    ReplicaState,
+    data_name,
+    pack_header,
+    replica_folder,
+    sum_name,
+)
+from cairnfs.chunkserver.records import pack_gone_record
+from cairnfs.chunkserver.recovery import Found, move_replica
+from cairnfs.chunkserver.replica import Replica
+from cairnfs.chunkserver.slots import SlotTable
+from cairnfs.env import Files
+from cairnfs.errors import DiskFailedError, DiskFullError
+from cairnfs.ids import ChunkHandle, ChunkVersion, Epoch, format_handle
+
+
+def new_state(handle: ChunkHandle, version: ChunkVersion, epoch: Epoch, *, incomplete: bool = False) -> ReplicaState:
+    """Return the header of a replica that begins with `version`."""
+    return ReplicaState(handle=handle, version=version, promised=version, epoch=epoch, incomplete=incomplete)
+
+
+def choose_disk(disks: Sequence[DataDisk]) -> DataDisk:
+    """Return the disk with the most free space.
+
+    Raises:
+        DiskFullError: all have only their reserve left. DiskFailedError: all have failed.
+    """
+    usable = [disk for disk in disks if not disk.failed]
+    if not usable:
+        raise DiskFailedError(where="every data folder", why="; ".join(disk.failed for disk in disks) or "none")
+    best = max(usable, key=lambda disk: disk.free_bytes)
+    if not best.free_bytes:
+        raise DiskFullError(where=best.folder)
+    return best
+
+
+def make_replica(disk: DataDisk, state: ReplicaState) -> Replica:
+    """Return an empty replica, not yet on the disk."""
+    table = SlotTable(state.handle, disk.policy.geometry.block_bytes)
+    return Replica(handle=state.handle, disk_id=disk.disk_id, state=state, table=table, wanted=state, unbroken=True)
+
+
+def restore_replica(disk: DataDisk, found: Found) -> Replica:
+    """Return what recovery found."""
+    replica = make_replica(disk, found.state)
+    replica.table.load(found.blocks, length=found.length, last_stamp=found.last_stamp)
+    replica.header_sequence = replica.state_sequence = found.sequence
+    replica.header_slot = 0
+    replica.unbroken, replica.folder_flushed = found.unbroken, True
+    replica.flushed_length = replica.submitted_length = replica.allocated = found.length
+    return replica
+
+
+async def create(disk: DataDisk, state: ReplicaState) -> Replica:
+    """Make the files, and give the header to the journal; durable when it returns."""
+    replica = make_replica(disk, state)
+
+    def job() -> None:
+        disk.check_space(1)
+        make_files(disk.files, state.handle)
+
+    await disk.run(job, may_be_full=True)
+    await disk.submit_header(replica, state).wait()
+    return replica
+
+
+def make_files(files: Files, handle: ChunkHandle) -> None:
+    """Make both files, empty. A job."""
+    files.make_folder(replica_folder(handle))
+    for name in (data_name(handle), sum_name(handle)):
+        file = files.open(name, create=True)
+        file.truncate(0)
+        file.close()
+
+
+async def clone(disk: DataDisk, source: Replica, state: ReplicaState) -> Replica:
+    """Copy on the same disk (by reflink where it can); flushed in place, then entered in the journal."""
+    replica = make_replica(disk, state)
+    async with source.turn:
+        check_there(disk, source)
+        table, crcs, length = replica.table, list(enumerate(source.table.crcs)), source.length
+        stamp = table.next_stamp()
+        table.change(crcs, length=length, stamp=stamp)
+        states = table.captured(table.dirty)
+        table.mark_submitted(states)
+        table.mark_flushed(states)
+        replica.header_sequence = replica.state_sequence = 1
+        slots = table.pairs(0, len(crcs) - 1)
+        table.unplaced.clear()
+        header = pack_header(state, cluster=disk.cluster, sequence=1)
+        with disk.descriptors.lease(source.handle) as opened:
+
+            def job() -> None:
+                disk.check_space(length)
+                make_files(disk.files, state.handle)
+                data, sums = disk.files.open(data_name(state.handle)), disk.files.open(sum_name(state.handle))
+                try:
+                    data.copy_from(opened.data())
+                    data.truncate(length)
+                    data.sync()
+                    sums.write(0, [header.ljust(HEADER_SLOT_BYTES, b"\0")])
+                    sums.write(SLOTS_START, [slots])
+                    sums.sync()
+                finally:
+                    data.close()
+                    sums.close()
+                folder = replica_folder(state.handle)
+                for name in (folder, folder.rpartition("/")[0], "cairn"):
+                    disk.files.sync_folder(name)
+
+            await disk.run(job, may_be_full=True)
+    replica.header_slot, replica.folder_flushed = 0, True
+    replica.flushed_length = replica.submitted_length = replica.allocated = length
+    await disk.submit_header(replica, state).wait()
+    return replica
+
+
+async def remove(disk: DataDisk, replica: Replica, *, wall_ns: int, quarantine: bool) -> None:
+    """Move a replica to the trash or the quarantine; it is out of `disk.replicas` at once."""
+    disk.replicas.pop(replica.handle, None)
+    async with replica.flush_turn, replica.turn:
+        check_there(disk, replica)
+        # What only the journal knows goes along, so that the moved files stand for themselves.
+        if replica.last_entry is not None:
+            await replica.last_entry.wait()
+        await place(disk, replica)
+        replica.gone = True
+        disk.unplaced.pop(replica.handle, None)
+        disk.descriptors.drop(replica.handle)
+        entry = disk.journal.submit(pack_gone_record(replica.handle), has_place=True)
+        target = f"{QUARANTINE if quarantine else TRASH}/{wall_ns}-{format_handle(replica.handle)}"
+        try:
+            await entry.wait()
+            await disk.run(lambda: move_replica(disk.files, replica.handle, target))
+        finally:
+            disk.journal.placed(entry)
+
+
+def empty_trash(files: Files, *, before_ns: int) -> int:
+    """Unlink what was moved to the trash before; return how many replicas. A job."""
+    count = 0
+    for name in files.listing(TRASH):
+        stamp = name.partition("-")[0]
+        if stamp.isdigit() and int(stamp) <= before_ns:
+            files.unlink(f"{TRASH}/{name}")
+            count += name.endswith(".sum")
+    return count
+
+
+async def set_header(disk: DataDisk, replica: Replica, changes: dict[str, object]) -> None:
+    """Change fields of the header; durable, and seen in memory, when it returns."""
+    check_there(disk, replica)
+    base = replica.wanted or replica.state
+    state = replace(base, **changes)  # type: ignore[arg-type]  # the caller's keywords are checked by `replace`
+    if "version" in changes:
+        replica.unbroken = True
+    await disk.submit_header(replica, state).wait()
