@@ -14,19 +14,20 @@ import msgspec
 
 from cairnfs.errors import BadRequestError, CairnError, PeerError, decode_error, encode_error
 from cairnfs.limits import HEAD_BYTES_MAX
-from cairnfs.wire.base import Done, Failure, Reply, Request
+from cairnfs.wire.base import Failure, Reply, Request
 
 R = TypeVar("R", bound=Reply)
 Head = bytes | bytearray | memoryview
 
 REPLY_TAG_STEP = 0x100
-"""A reply's tag is its request's and this. `Done` answers many."""
+"""A reply's tag is that of the first request that it answers, and this. Several requests may name one reply."""
 
+_TEXT = 1
+"""MessagePack extension in failures: a text with surrogates."""
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
 """What decoding any bytes can end with; nested arrays without end are a RecursionError."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_failures = msgspec.msgpack.Decoder(Failure)
 _replies: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
 
 
@@ -34,34 +35,59 @@ def encode_message(message: Request[Any] | Reply) -> bytes:
     """Return the head of a message.
 
     Raises:
-        BadRequestError: it is larger than a head may be. Nothing was sent.
+        BadRequestError: it is larger than a head may be, or holds text that is not Unicode. Nothing was sent.
     """
-    head = _encode(message)
+    try:
+        head = _encode(message)
+    except UnicodeEncodeError as error:
+        raise BadRequestError(what=f"{type(message).__name__} holds text that is not Unicode") from error
     if len(head) > HEAD_BYTES_MAX:
         raise BadRequestError(what=f"{type(message).__name__} has {len(head)} bytes; at most {HEAD_BYTES_MAX} are sent")
     return head
 
 
 def encode_failure(error: CairnError) -> bytes:
-    """Return the head of a failure frame. Fields that cannot be sent become a `PeerError` with the error's words."""
+    """Return the head of a failure frame. Fields that cannot be sent become a `PeerError` that names the error."""
     code, fields = encode_error(error)
     try:
         head = _encode(Failure(error=code, fields=fields))
+    except UnicodeEncodeError:
+        head = _encode(Failure(error=code, fields=_marked(fields)))
     except (TypeError, OverflowError, RecursionError):
         head = b""
     if not 0 < len(head) <= HEAD_BYTES_MAX:
-        code, fields = encode_error(PeerError(what=f"error {code}: {error}"[:1000], peer=""))
+        code, fields = encode_error(PeerError(what=f"error {code} ({type(error).__name__})", peer=""))
         head = _encode(Failure(error=code, fields=fields))
     return head
+
+
+def _marked(value: Any) -> Any:
+    """Mark texts that are not Unicode: file names that are not UTF-8 stand in errors with surrogates in them."""
+    match value:
+        case dict():
+            return {key: _marked(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_marked(inner) for inner in value]
+        case str() if not value.isascii():
+            return msgspec.msgpack.Ext(_TEXT, value.encode("utf-8", "surrogatepass"))
+        case _:
+            return value
+
+
+def _unmarked(kind: int, data: memoryview) -> Any:
+    return str(data, "utf-8", "surrogatepass") if kind == _TEXT else bytes(data)
 
 
 def decode_failure(head: Head) -> CairnError:
     """Return the error in a failure frame; a `PeerError` if it is none."""
     try:
-        failure = _failures.decode(head)
+        failure = _decode_failure(head)
     except _BROKEN as error:
         return PeerError(what=f"failure that is none: {error}", peer="")
     return decode_error(failure.error, failure.fields)
+
+
+_decode_failure = msgspec.msgpack.Decoder(Failure, ext_hook=_unmarked).decode
 
 
 def reply_type(kind: type[Request[R]]) -> type[R]:
@@ -70,7 +96,7 @@ def reply_type(kind: type[Request[R]]) -> type[R]:
     if isinstance(named, typing.ForwardRef):
         named = _look_up(named.__forward_arg__, kind)
     assert issubclass(named, Reply), (kind, named)
-    assert named is Done or named.__struct_config__.tag == tag_of(kind) + REPLY_TAG_STEP, (kind, named)
+    assert tag_of(named) >= REPLY_TAG_STEP, (kind, named)
     return typing.cast("type[R]", named)
 
 

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
+from tests.unit.rpc.world import GetBytes, Put, RawSink, Say, run, turns
 
 from cairnfs.errors import CallTimeoutError, ConnectError, ConnectionLostError, PeerError
 from cairnfs.limits import CONNECTIONS_MAX, HELLO_TIMEOUT_S
 from cairnfs.wire.base import Done, Hello, Ping, Welcome
 from cairnfs.wire.codec import encode_message
 from cairnfs.wire.frame import HEADER_BYTES, FrameKind, encode_frame
-from tests.unit.rpc.world import GetBytes, Put, RawSink, Say, run, turns
 
 HELLO = encode_frame(
     0,

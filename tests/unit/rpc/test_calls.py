@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.unit.rpc.world import MIB, Said, Say, Touch, run, turns
 
 from cairnfs.errors import (
     BadRequestError,
@@ -18,7 +19,6 @@ from cairnfs.ids import ChunkHandle, ChunkVersion, Epoch
 from cairnfs.wire.base import Done, Hello, Ping, Request
 from cairnfs.wire.codec import decode_failure, encode_message
 from cairnfs.wire.frame import FrameKind, encode_frame
-from tests.unit.rpc.world import MIB, Said, Say, Touch, run, turns
 
 
 def test_a_call_returns_its_reply_and_ping_is_answered_by_every_server():

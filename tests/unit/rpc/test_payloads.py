@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.unit.rpc.world import MIB, GetBytes, GotBytes, Put, Say, run, turns
 
 from cairnfs.errors import BadRequestError, CallTimeoutError, ConnectionLostError, PeerError
 from cairnfs.limits import INFLIGHT_BYTES_MAX, INFLIGHT_REQUESTS_MAX, PAYLOAD_BYTES_MAX, WRITE_STALL_S
@@ -10,7 +11,6 @@ from cairnfs.rpc.server import Answer
 from cairnfs.wire.base import U32, Done, Hello, Ping, Reply, Request
 from cairnfs.wire.codec import encode_message
 from cairnfs.wire.frame import FrameKind, encode_frame
-from tests.unit.rpc.world import MIB, GetBytes, GotBytes, Put, Say, run, turns
 
 HELLO = encode_frame(
     0,
@@ -248,7 +248,7 @@ async def chain(world, *, seen=None):
 
 
 def test_a_payload_is_passed_on_before_it_has_arrived():
-    """Goal: cut-through (GFS paper, section 3.2). Method: freeze the sender in the middle; its first half is through."""
+    """Goal: cut-through (GFS paper, section 3.2). Method: freeze the sender midway; its first half is through."""
 
     async def scenario(world):
         world.network.piece_bytes = 50_000
