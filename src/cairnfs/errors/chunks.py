@@ -159,3 +159,15 @@ class OrderRefusedError(CairnError):
 
     def __str__(self) -> str:
         return f"order for chunk {format_handle(self.chunk)} refused: {self.why}"
+
+
+@dataclass(eq=False, kw_only=True)
+class ChunkOpenError(CairnError):
+    """Chunks that must be closed first are open (a snapshot shares closed chunks only). Nothing happened."""
+
+    code = 3013
+    retry = Retry.LATER
+    chunks: list[ChunkHandle]
+
+    def __str__(self) -> str:
+        return f"{len(self.chunks)} chunks are open, the first is {format_handle(self.chunks[0])}"

@@ -1,0 +1,265 @@
+"""What the operation log can say. Durable state changes by these records only. GFS paper, section 2.6.3.
+
+A record is a fact that has been decided, not a request: it holds every choice that was made (ids, versions, times), so
+that applying it anew decides nothing anew. Its number is never used again; new fields go last with defaults; any other
+change of a record is a new FORMAT (tables.py).
+"""
+
+from cairnfs.ids import (
+    NO_VERSION,
+    BootId,
+    ChunkHandle,
+    ChunkVersion,
+    ClientId,
+    DiskId,
+    InodeId,
+    Sequence,
+    ServerId,
+)
+from cairnfs.meta.tables import ChunkMember
+from cairnfs.wire.base import Part
+from cairnfs.wire.common import Kind
+
+# ------------------------------------------------------------------ names
+
+
+class InodeMade(Part, tag=1):
+    """A new inode (always the next number) with its entry."""
+
+    inode: InodeId
+    parent: InodeId
+    name: bytes
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    replicas: int
+    now_ns: int
+    target: bytes = b""
+
+
+class EntryMoved(Part, tag=2):
+    """Renamed: O(1) for a folder too. What stood at the new place has left it by an earlier record."""
+
+    inode: InodeId
+    parent: InodeId
+    name: bytes
+    now_ns: int
+
+
+class AttributesSet(Part, tag=3):
+    """What is not None is changed; xattrs with b"" are removed."""
+
+    inode: InodeId
+    now_ns: int
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mtime_ns: int | None = None
+    xattrs: dict[str, bytes] = {}  # noqa: RUF012  (msgspec copies it)
+
+
+class ReplicasSet(Part, tag=4):
+    """Number of copies of an inode (`recursive`: and of all below), and with it the goal of its chunks."""
+
+    inode: InodeId
+    replicas: int
+    recursive: bool
+    now_ns: int
+
+
+class LengthSet(Part, tag=5):
+    """A file's length in the master (rule 18). `mtime_ns` 0: unchanged."""
+
+    inode: InodeId
+    length: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class SnapshotTaken(Part, tag=6):
+    """`source` and all below it copied to (parent, name); new inodes are numbered from `first` in order of the walk."""
+
+    source: InodeId
+    parent: InodeId
+    name: bytes
+    first: InodeId
+    count: int
+    now_ns: int
+
+
+# ------------------------------------------------------------------ trash
+
+
+class Trashed(Part, tag=10):
+    """An entry left the tree, with all below it: to the trash, or (`doomed`) to be freed."""
+
+    inode: InodeId
+    path: bytes
+    now_ns: int
+    doomed: bool = False
+
+
+class Untrashed(Part, tag=11):
+    """Back into the tree."""
+
+    inode: InodeId
+    deleted_ns: int
+    parent: InodeId
+    name: bytes
+    now_ns: int
+
+
+class Doomed(Part, tag=12):
+    """Trash that cannot be undeleted any more: (deleted_ns, inode) each."""
+
+    rows: list[tuple[int, InodeId]]
+
+
+class Purged(Part, tag=13):
+    """An inode is gone, with its chunks; a folder is empty by now."""
+
+    inode: InodeId
+    now_ns: int
+
+
+# ------------------------------------------------------------------ chunks
+
+
+class ChunkAdded(Part, tag=20):
+    """A new chunk (always the next handle) with its first version, set and primary. Rule 3."""
+
+    inode: InodeId
+    index: int
+    handle: ChunkHandle
+    version: ChunkVersion
+    members: list[ChunkMember]
+    primary: ServerId
+    goal: int
+
+
+class ChunkOpened(Part, tag=21):
+    """The result of a raise that ends in a grant. Rule 3."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    members: list[ChunkMember]
+    primary: ServerId
+    base_length: int
+    broken_at: ChunkVersion
+
+
+class ChunkClosed(Part, tag=22):
+    """All members hold `length` flushed bytes and will take no more at `version`. Rule 4."""
+
+    handle: ChunkHandle
+    version: ChunkVersion
+    members: list[ChunkMember]
+    length: int
+    broken_at: ChunkVersion
+
+
+class MemberAdded(Part, tag=23):
+    """A closed chunk has one more current replica."""
+
+    handle: ChunkHandle
+    member: ChunkMember
+
+
+class MemberRemoved(Part, tag=24):
+    """A replica of a closed chunk is not current any more. Rule 23: never the last."""
+
+    handle: ChunkHandle
+    server: ServerId
+
+
+class HandleTaken(Part, tag=25):
+    """A handle was given out before its chunk is known (copy-on-write); always the next one."""
+
+    handle: ChunkHandle
+
+
+class ChunkCopied(Part, tag=26):
+    """Copy-on-write: (inode, index) uses `new` from now on, closed; earlier readers of `old` are barred (rule 9)."""
+
+    inode: InodeId
+    index: int
+    old: ChunkHandle
+    new: ChunkHandle
+    version: ChunkVersion
+    members: list[ChunkMember]
+    length: int
+    barrier: ChunkVersion
+    goal: int
+
+
+class ChunksDropped(Part, tag=27):
+    """A file uses no chunk from index `first` on. `barrier` is set on those that other files go on using (rule 9)."""
+
+    inode: InodeId
+    first: int
+    now_ns: int
+    barrier: ChunkVersion = NO_VERSION
+
+
+class PurgedForgotten(Part, tag=28):
+    """No replica of these is left anywhere."""
+
+    handles: list[ChunkHandle]
+
+
+# ------------------------------------------------------------------ who talks to the master
+
+
+class ServerSeen(Part, tag=30):
+    """A chunkserver registered: where it is, and in which boot."""
+
+    server: ServerId
+    boot: BootId
+    address: str
+    rack: str
+    disks: list[DiskId]
+    now_ns: int
+
+
+class ResultKept(Part, tag=31):
+    """The answer to (client, sequence), for a retry; answers below `lowest` are forgotten. Contract 1."""
+
+    client: ClientId
+    sequence: Sequence
+    lowest: Sequence
+    now_ns: int
+    result: bytes
+
+
+class ClientForgotten(Part, tag=32):
+    """Results of a client that was quiet for long are gone; `removed`: the client itself, after much longer."""
+
+    client: ClientId
+    removed: bool
+
+
+Record = (
+    InodeMade
+    | EntryMoved
+    | AttributesSet
+    | ReplicasSet
+    | LengthSet
+    | SnapshotTaken
+    | Trashed
+    | Untrashed
+    | Doomed
+    | Purged
+    | ChunkAdded
+    | ChunkOpened
+    | ChunkClosed
+    | MemberAdded
+    | MemberRemoved
+    | HandleTaken
+    | ChunkCopied
+    | ChunksDropped
+    | PurgedForgotten
+    | ServerSeen
+    | ResultKept
+    | ClientForgotten
+)
