@@ -9,6 +9,7 @@ import uvloop
 from cairnfs.env import Connection, Env, Listener
 from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.env.real import real_env
+from cairnfs.sim.world import SimWorld
 
 
 @dataclass
@@ -45,7 +46,18 @@ def memory_world(new_folder) -> World:
     return World("memory", memory_env(1, machine=machine), asyncio.run, new_memory_folder)
 
 
-WORLDS = {"real": real_world, "uvloop": uvloop_world, "memory": memory_world}
+def sim_world(new_folder) -> World:
+    sim = SimWorld(1, makes_folders=False)
+
+    def new_sim_folder():
+        folder = new_folder()
+        sim.make_folder("a", folder)
+        return folder
+
+    return World("sim", sim.env("a"), sim.run, new_sim_folder)
+
+
+WORLDS = {"sim": sim_world, "real": real_world, "uvloop": uvloop_world, "memory": memory_world}
 
 
 @dataclass

@@ -241,8 +241,15 @@ def test_a_cancelled_caller_does_not_stop_its_job_nor_the_disk(world):
 def test_closing_finishes_the_jobs_that_wait_and_refuses_later_ones(world):
     async def scenario():
         disk = world.env.open_disk(world.new_folder())
-        jobs = [asyncio.ensure_future(disk.run(lambda n=number: n)) for number in range(50)]
-        await asyncio.sleep(0)
+        begun = []
+
+        async def call(number):
+            begun.append(number)
+            return await disk.run(lambda: number)
+
+        jobs = [asyncio.ensure_future(call(number)) for number in range(50)]
+        while len(begun) < 50:
+            await asyncio.sleep(0)
         await disk.close()
         await disk.close()
         assert await asyncio.gather(*jobs) == list(range(50))

@@ -190,8 +190,15 @@ def test_closing_commits_what_waits_and_refuses_later_writes(world):
     async def scenario():
         folder = world.new_folder()
         store = world.env.open_store(folder)
-        writes = [asyncio.ensure_future(store.write(put("t", b"%02d" % number))) for number in range(30)]
-        await asyncio.sleep(0)
+        begun = []
+
+        async def call(number):
+            begun.append(number)
+            await store.write(put("t", b"%02d" % number))
+
+        writes = [asyncio.ensure_future(call(number)) for number in range(30)]
+        while len(begun) < 30:
+            await asyncio.sleep(0)
         assert store.healthy
         await store.close()
         await asyncio.gather(*writes)

@@ -14,6 +14,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import copy
 import errno
 import fcntl
 import logging
@@ -102,7 +103,8 @@ class LmdbStore:
 
     async def write(self, job: Callable[[MetaWrite], T]) -> T:
         if self._failure is not None:
-            raise self._failure
+            # A copy: an error that is raised again and again keeps every traceback.
+            raise copy.copy(self._failure)
         if self._waiting >= WAITING_JOBS_MAX:
             raise BusyError(what=f"{self._waiting} metadata changes wait for the disk")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -207,7 +209,7 @@ class LmdbStore:
 
 def _fail(jobs: list[Job], failure: CairnError) -> None:
     for job in jobs:
-        job.result, job.error = None, failure
+        job.result, job.error = None, copy.copy(failure)
 
 
 def _as_failure(error: BaseException, folder: str) -> CairnError:

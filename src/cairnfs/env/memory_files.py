@@ -61,7 +61,7 @@ class MemoryTree:
     def __init__(self, root: str, *, capacity_bytes: int = TIB) -> None:
         self.root = root
         self.capacity_bytes = capacity_bytes
-        self.top = MemoryFolder()
+        self.top = self.make_folder()
         self.locked_by: MemoryFiles | None = None
 
     def find(self, name: str) -> Entry | None:
@@ -104,6 +104,10 @@ class MemoryTree:
     def make_node(self) -> MemoryNode:
         """Return an empty file that has no name yet."""
         return MemoryNode()
+
+    def make_folder(self) -> MemoryFolder:
+        """Return an empty folder that has no name yet."""
+        return MemoryFolder()
 
     def before(self, what: str, name: str) -> None:
         """Called before each operation; may raise instead of it."""
@@ -181,8 +185,11 @@ class MemoryFiles:
         self.root = tree.root
         self._tree = tree
 
+    def _before(self, what: str, name: str) -> None:
+        self._tree.before(what, name)
+
     def open(self, name: str, *, create: bool = False) -> MemoryFile:
-        self._tree.before("open", name)
+        self._before("open", name)
         folder, last = self._tree.parent(name)
         entry = folder.entries.get(last)
         if entry is None and create:
@@ -199,24 +206,24 @@ class MemoryFiles:
         return MemoryFile(self._tree, node, name)
 
     def exists(self, name: str) -> bool:
-        self._tree.before("exists", name)
+        self._before("exists", name)
         return self._tree.find(name) is not None
 
     def listing(self, folder: str) -> list[str]:
-        self._tree.before("listing", folder)
+        self._before("listing", folder)
         entry = self._tree.find(folder)
         return sorted(entry.entries) if isinstance(entry, MemoryFolder) else []
 
     def make_folder(self, name: str) -> None:
-        self._tree.before("make_folder", name)
+        self._before("make_folder", name)
         parts = name.split("/")
         for end in range(1, len(parts) + 1):
             parent, last = self._tree.parent("/".join(parts[:end]))
             if last not in parent.entries:
-                self._tree.change((parent, last, MemoryFolder()))
+                self._tree.change((parent, last, self._tree.make_folder()))
 
     def rename(self, old: str, new: str) -> None:
-        self._tree.before("rename", old)
+        self._before("rename", old)
         source, old_last = self._tree.parent(old)
         target, new_last = self._tree.parent(new)
         entry = source.entries.get(old_last)
@@ -228,7 +235,7 @@ class MemoryFiles:
             self._tree.change((target, new_last, entry), (source, old_last, None))
 
     def unlink(self, name: str) -> None:
-        self._tree.before("unlink", name)
+        self._before("unlink", name)
         entry = self._tree.find(name)
         if isinstance(entry, MemoryFolder):
             raise os_error(errno.EISDIR, name)
@@ -237,18 +244,18 @@ class MemoryFiles:
             self._tree.change((folder, last, None))
 
     def sync_folder(self, name: str) -> None:
-        self._tree.before("sync_folder", name)
+        self._before("sync_folder", name)
         entry = self._tree.find(name)
         if not isinstance(entry, MemoryFolder):
             raise os_error(errno.ENOENT, name)
         self._tree.sync_folder(entry)
 
     def sync_all(self) -> None:
-        self._tree.before("sync_all", "")
+        self._before("sync_all", "")
         self._tree.sync_all()
 
     def space(self) -> tuple[int, int]:
-        self._tree.before("space", "")
+        self._before("space", "")
         return max(0, self._tree.capacity_bytes - self._tree.used_bytes()), self._tree.capacity_bytes
 
     def lock(self) -> bool:

@@ -4,6 +4,8 @@ write(job) --> queue --> next turn: every job that waits, gate --> (time of a sy
 """
 
 import asyncio
+import contextvars
+import copy
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,12 +35,14 @@ class MemoryRecord:
 class MemoryStore:
     """As `lmdb_store`, on the loop of its caller. A simulation overrides the hooks below."""
 
-    def __init__(self, record: MemoryRecord) -> None:
+    def __init__(self, record: MemoryRecord, *, context: contextvars.Context | None = None) -> None:
+        """`context`: what the writer's callbacks run in; None: that of whoever calls."""
         if record.opened_by is not None:
             raise FolderInUseError(where=record.folder)
         record.opened_by = self
         self.gate: Callable[[], Outcome] | None = None
         self._record = record
+        self._context = context
         self._failure: CairnError | None = None
         self._waiting: list[Job] = []
         self._commit_is_due = False
@@ -65,7 +69,8 @@ class MemoryStore:
 
     async def write(self, job: Callable[[MetaWrite], T]) -> T:
         if self._failure is not None:
-            raise self._failure
+            # A copy: an error that is raised again and again keeps every traceback.
+            raise copy.copy(self._failure)
         if len(self._waiting) >= WAITING_JOBS_MAX:
             raise BusyError(what=f"{len(self._waiting)} metadata changes wait for the disk")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -90,7 +95,7 @@ class MemoryStore:
     def _commit_soon(self) -> None:
         if not self._commit_is_due:
             self._commit_is_due = True
-            asyncio.get_running_loop().call_soon(self._begin_commit)
+            asyncio.get_running_loop().call_soon(self._begin_commit, context=self._context)
 
     def _begin_commit(self) -> None:
         jobs, self._waiting = self._waiting, []
@@ -102,7 +107,7 @@ class MemoryStore:
         self._record.committing = overlay
         delay_s = self.sync_s()
         if delay_s > 0:
-            asyncio.get_running_loop().call_later(delay_s, self._finish_commit, jobs, overlay)
+            asyncio.get_running_loop().call_later(delay_s, self._finish_commit, jobs, overlay, context=self._context)
         else:
             self._finish_commit(jobs, overlay)
 
@@ -118,7 +123,7 @@ class MemoryStore:
             self._failure = failure
         for job in jobs:
             if failure is not None:
-                job.result, job.error = None, failure
+                job.result, job.error = None, copy.copy(failure)
             job.settle()
         self._commit_is_due = False
         self._idle.set()

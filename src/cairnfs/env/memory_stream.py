@@ -69,7 +69,8 @@ class MemoryConnection:
         self._sink = sink
         self._wire = wire
         self._other: MemoryConnection
-        self._is_lost = False
+        self.is_lost = False
+        """Nothing is sent or received any more."""
         self._is_closing = False
         self._end_is_sent = False
         self._paused = False
@@ -97,7 +98,7 @@ class MemoryConnection:
 
     def arrived(self, parcel: Parcel) -> None:
         """The wire brings a parcel."""
-        if self._is_lost:
+        if self.is_lost:
             # Nobody reads here any more; what TCP answers to that is a reset.
             if isinstance(parcel, bytes):
                 self._wire.carry(Mark.RESET, self._other)
@@ -119,13 +120,13 @@ class MemoryConnection:
         self._feed_soon()
 
     def _feed_soon(self) -> None:
-        if not self._feed_is_due and not self._is_lost:
+        if not self._feed_is_due and not self.is_lost:
             self._feed_is_due = True
             self._loop.call_soon(self._feed, context=self.context)
 
     def _feed(self) -> None:
         self._feed_is_due = False
-        while self._inbox and not self._is_lost and (self._is_closing or not self._paused):
+        while self._inbox and not self.is_lost and (self._is_closing or not self._paused):
             piece = self._inbox.popleft()
             count = len(piece)
             if not self._is_closing:
@@ -136,7 +137,7 @@ class MemoryConnection:
                     self._inbox.appendleft(piece[count:])
                 self._sink.buffer_updated(count)
             self._loop.call_soon(self._other.taken, count, context=self._other.context)
-        if self._mark and not self._inbox and not self._is_lost and (self._is_closing or not self._paused):
+        if self._mark and not self._inbox and not self.is_lost and (self._is_closing or not self._paused):
             self._meet_mark(self._mark)
 
     def _meet_mark(self, mark: Mark) -> None:
@@ -155,7 +156,7 @@ class MemoryConnection:
         return self._queued_total - self._sent_total
 
     def send(self, buffers: Sequence[Buffer]) -> None:
-        if self._is_lost or self._is_closing:
+        if self.is_lost or self._is_closing:
             return
         for buffer in buffers:
             view = memoryview(buffer)
@@ -170,7 +171,7 @@ class MemoryConnection:
     def taken(self, count: int) -> None:
         """The other end's sink has taken bytes: so many more may go."""
         self._window_used -= count
-        if not self._is_lost:
+        if not self.is_lost:
             self._pump()
 
     def _pump(self) -> None:
@@ -197,13 +198,13 @@ class MemoryConnection:
             _wake(self._flush_waiters.popleft()[1])
 
     async def drain(self) -> None:
-        while self.unsent_bytes > DRAIN_BYTES and not self._is_lost:
+        while self.unsent_bytes > DRAIN_BYTES and not self.is_lost:
             waiter = self._loop.create_future()
             self._drain_waiters.append(waiter)
             await waiter
 
     async def flushed(self) -> None:
-        if self.unsent_bytes and not self._is_lost:
+        if self.unsent_bytes and not self.is_lost:
             waiter = self._loop.create_future()
             self._flush_waiters.append((self._queued_total, waiter))
             await waiter
@@ -211,7 +212,7 @@ class MemoryConnection:
     # -------------------------------------------------------------- ending
 
     def close(self) -> None:
-        if self._is_lost or self._is_closing:
+        if self.is_lost or self._is_closing:
             return
         self._is_closing = True
         self._linger = self._loop.call_later(LINGER_S, self._give_up, context=self.context)
@@ -223,14 +224,22 @@ class MemoryConnection:
         self._lose("closed here, and the peer took too long")
 
     def abort(self) -> None:
-        if not self._is_lost:
+        if not self.is_lost:
             self._wire.carry(Mark.RESET, self._other)
             self._lose("aborted here")
 
+    def vanish(self) -> None:
+        """Its process is dead: the end is lost, and there is no sink to tell."""
+        self.is_lost = True
+        if self._linger is not None:
+            self._linger.cancel()
+        self._queue.clear()
+        self._inbox.clear()
+
     def _lose(self, why: str) -> None:
-        if self._is_lost:
+        if self.is_lost:
             return
-        self._is_lost = True
+        self.is_lost = True
         if self._linger is not None:
             self._linger.cancel()
         self._queue.clear()

@@ -1,0 +1,259 @@
+"""An asyncio loop with virtual time, whose every run is decided by its seed alone.
+
+Time stands still while tasks run and jumps when they all wait. What makes plain asyncio differ from run to run, or
+follow the real world, is removed:
+
+    1. Real file descriptors and threads. There are none: waiting for one is an error.
+    2. Sets of tasks, which asyncio walks in the order of memory addresses. Tasks here hash by a number.
+    3. The order of what is ready: a seeded draw among the tasks that can go on and the hosts that have callbacks due.
+       asyncio promises that plain callbacks run in the order of `call_soon`; so they do here, for each host.
+    4. Floating time: inside it is whole nanoseconds.
+
+A crash is no cancellation: what belongs to a dead incarnation of a host never runs again, `finally` included.
+"""
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar
+from typing import Any, NoReturn
+
+from cairnfs.sim.trace import Trace
+from cairnfs.units import SECOND_NS
+
+STEPS_PER_MOMENT_MAX = 500_000
+"""So many steps without time passing are a loop that never waits."""
+
+
+class SimError(Exception):
+    """The simulated program is broken; the message says how."""
+
+
+class SimDeadlockError(SimError):
+    """Every task waits, no timer is left: somebody forgot to wake somebody."""
+
+
+class SimTimeoutError(SimError):
+    """The run took more virtual time than it was given, or never waits."""
+
+
+class SimFailedError(SimError):
+    """A task or callback ended with an error that nobody took."""
+
+
+class HostDeadError(BaseException):
+    """Raised through whatever a dead host was in the middle of. No `except Exception` holds it up."""
+
+
+class Incarnation:
+    """One life of a host, from its start to its crash."""
+
+    def __init__(self, host: str, number: int) -> None:
+        self.host = host
+        self.number = number
+        self.is_alive = True
+
+    def check(self) -> None:
+        """Raise HostDeadError if this life is over."""
+        if not self.is_alive:
+            raise HostDeadError(self.host)
+
+
+CURRENT: ContextVar[Incarnation | None] = ContextVar("cairnfs_sim_incarnation", default=None)
+"""Whose code is running. Tasks and callbacks inherit it; None is the world itself, which never dies."""
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task that falls into the same place of a set in every run, and knows whose it is."""
+
+    def __init__(self, coro: Any, *, number: int, incarnation: Incarnation | None, **kwargs: Any) -> None:
+        self.number = number
+        self.incarnation = incarnation
+        super().__init__(coro, name=f"task{number}", **kwargs)
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def forget(self) -> None:
+        """Its host is dead: that it never ends is no mistake."""
+        self._log_destroy_pending = False
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """Give each simulation a new one: its time starts at 0, its tasks at number 0."""
+
+    _ready: Any
+
+    def __init__(self, chance: random.Random, trace: Trace) -> None:
+        super().__init__()
+        self.now_ns = 0
+        self.limit_ns: int | None = None
+        self._chance = chance
+        self._trace = trace
+        self._task_numbers = itertools.count()
+        self._timer_numbers = itertools.count()
+        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._failure: dict[str, Any] | None = None
+        self._steps_now = 0
+        self.set_task_factory(self._make_task)
+        self.set_exception_handler(self._note_failure)
+
+    # -------------------------------------------------------------- what asyncio asks for
+
+    def time(self) -> float:
+        return self.now_ns / SECOND_NS
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        # Up, never down: a timer that fires early would wait for zero seconds, for ever.
+        when_ns = max(self.now_ns, -int(-when * SECOND_NS // 1))
+        timer = asyncio.TimerHandle(when_ns / SECOND_NS, callback, args, self, context)
+        heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
+        return timer
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Leave it in the heap: it is passed over when its time comes."""
+
+    def _write_to_self(self) -> None:
+        """Wake nobody: there is one thread."""
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are none."""
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> NoReturn:  # type: ignore[override]
+        raise SimError("a simulated program waits for a real file descriptor")
+
+    def add_writer(self, fd: Any, callback: Any, *args: Any) -> NoReturn:  # type: ignore[override]
+        raise SimError("a simulated program waits for a real file descriptor")
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
+        raise SimError("a simulated program starts a real thread")
+
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **kwargs: Any,
+    ) -> SimTask:
+        context: Context | None = kwargs.get("context")
+        incarnation = CURRENT.get() if context is None else context.get(CURRENT)
+        return SimTask(coro, loop=loop, number=next(self._task_numbers), incarnation=incarnation, **kwargs)
+
+    # -------------------------------------------------------------- one step
+
+    def _run_once(self) -> None:
+        while not self._ready:
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+            self._jump()
+        handle = self._take_one()
+        if handle.cancelled():
+            return
+        incarnation: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001 - the loop's own
+        if incarnation is not None and not incarnation.is_alive:
+            return
+        self._trace.add(incarnation.host if incarnation else "-", _label(handle))
+        self._steps_now += 1
+        if self._steps_now > STEPS_PER_MOMENT_MAX:
+            raise SimTimeoutError(f"{STEPS_PER_MOMENT_MAX} steps at {self.time()} s and no end: {_label(handle)}")
+        handle._run()  # noqa: SLF001
+        if self._failure is not None:
+            self._fail()
+
+    def _jump(self) -> None:
+        """Move the clock to the next timer and make ready all that is due then."""
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
+            raise SimDeadlockError(f"every task waits and nothing is due:\n{self._waiting_tasks()}")
+        when_ns = timers[0][0]
+        if self.limit_ns is not None and when_ns > self.limit_ns:
+            raise SimTimeoutError(f"not done after {self.time()} s of virtual time:\n{self._waiting_tasks()}")
+        if when_ns > self.now_ns:
+            self.now_ns = self._trace.now_ns = when_ns
+            self._steps_now = 0
+        while timers and timers[0][0] <= when_ns:
+            timer = heapq.heappop(timers)[2]
+            if not timer.cancelled():
+                self._ready.append(timer)
+
+    def _take_one(self) -> Any:
+        """Draw the next of what is ready. See the module, 3."""
+        ready = self._ready
+        if len(ready) == 1:
+            return ready.popleft()
+        place = int(self._chance.random() * len(ready))
+        handle = ready[place]
+        if not _is_task_step(handle):
+            host = handle._context.get(CURRENT)  # noqa: SLF001
+            for earlier in range(place):
+                other = ready[earlier]
+                if not _is_task_step(other) and other._context.get(CURRENT) is host:  # noqa: SLF001
+                    place, handle = earlier, other
+                    break
+        del ready[place]
+        return handle
+
+    # -------------------------------------------------------------- failures
+
+    def _note_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), HostDeadError):
+            return
+        task = context.get("task") or context.get("future")
+        incarnation = task.incarnation if isinstance(task, SimTask) else None
+        if incarnation is not None and not incarnation.is_alive:
+            return
+        self._trace.add(incarnation.host if incarnation else "-", "failure", context["message"].partition("0x")[0])
+        if self._failure is None:
+            self._failure = context
+
+    def _fail(self) -> NoReturn:
+        failure, self._failure = self._failure, None
+        assert failure is not None, "no failure"
+        raise SimFailedError(failure["message"]) from failure.get("exception")
+
+    def check_failures(self) -> None:
+        """Raise SimFailedError if something failed since the last step."""
+        if self._failure is not None:
+            self._fail()
+
+    def tasks_of(self, incarnation: Incarnation | None) -> list[SimTask]:
+        """Return the unfinished tasks of a life (None: all), oldest first."""
+        found = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
+        mine = [task for task in found if incarnation is None or task.incarnation is incarnation]
+        return sorted(mine, key=lambda task: task.number)
+
+    def _waiting_tasks(self) -> str:
+        lines = []
+        for task in self.tasks_of(None):
+            life = task.incarnation
+            if life is None or life.is_alive:
+                frames = task.get_stack(limit=1)
+                where = f"{frames[-1].f_code.co_qualname}:{frames[-1].f_lineno}" if frames else "?"
+                lines.append(f"  {life.host if life else '-'} {task.get_name()} at {where}")
+        return "\n".join(lines)
+
+
+def _owner(handle: Any) -> Any:
+    return getattr(handle._callback, "__self__", None)  # noqa: SLF001
+
+
+def _is_task_step(handle: Any) -> bool:
+    return isinstance(_owner(handle), SimTask)
+
+
+def _label(handle: Any) -> str:
+    owner = _owner(handle)
+    if isinstance(owner, SimTask):
+        return owner.get_name()
+    callback = handle._callback  # noqa: SLF001
+    return str(getattr(callback, "__qualname__", type(callback).__name__))

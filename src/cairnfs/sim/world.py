@@ -1,0 +1,279 @@
+"""A simulated world: hosts with lives, disks and clocks, one network, one seed. The frame of every simulation.
+
+    with SimWorld(seed) as world:
+        env = world.env("a")                       # the host's present life; after a crash, the next one
+        world.spawn("a", serve(env), name="serve") # a task of that life
+        world.run(scenario())                      # the world's own code, which never dies
+        world.crash("a")                           # kill -9: unsynced pages are kept
+        world.power("a")                           # they are not
+        world.cut("a", "b"); world.heal()
+
+Every kind of chance has a stream of its own, so that one more draw in one shifts no other.
+"""
+
+import asyncio
+import gc
+import random
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+from cairnfs.env import Disk, Env, MetaStore
+from cairnfs.env.solo import SoloCoordinator
+from cairnfs.sim.disk import SimDisk, SimFiles, SimRecord, SimStore, SimTree
+from cairnfs.sim.loop import HostDeadError, Incarnation, SimLoop, SimTask
+from cairnfs.sim.network import Fabric, SimNetwork, pinned
+from cairnfs.sim.trace import Trace
+from cairnfs.units import SECOND_NS
+
+T = TypeVar("T")
+
+WALL_START_NS = 1_700_000_000 * SECOND_NS
+LIMIT_S = 86_400.0
+"""Virtual time of one `run`, unless it says otherwise."""
+
+
+class SimClock:
+    """A host's clock: `rate` seconds for each second of the world, from when the rate was set."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+        self._since_s = 0.0
+        self._base_s = 0.0
+        self._rate = 1.0
+        self.wall_offset_ns = 0
+        """How wrong the operator's clock is; may jump."""
+
+    def now_s(self) -> float:
+        return self._base_s + (self._loop.time() - self._since_s) * self._rate
+
+    def wall_ns(self) -> int:
+        return WALL_START_NS + self._loop.now_ns + self.wall_offset_ns
+
+    def set_rate(self, rate: float) -> None:
+        """Go faster or slower from now on, without a jump."""
+        self._base_s, self._since_s, self._rate = self.now_s(), self._loop.time(), rate
+
+
+class SimHost:
+    """A machine: its folders outlive its lives."""
+
+    def __init__(self, name: str, loop: SimLoop) -> None:
+        self.name = name
+        self.clock = SimClock(loop)
+        self.is_powered = True
+        self.lives = 0
+        self.life: Incarnation | None = None
+        self.env: Env | None = None
+        self.trees: dict[str, SimTree] = {}
+        self.records: dict[str, SimRecord] = {}
+
+
+class SimWorld:
+    """See the module."""
+
+    def __init__(self, seed: int, *, makes_folders: bool = True) -> None:
+        """`makes_folders`: a folder that is opened is made, so that nobody need think of it."""
+        self.seed = seed
+        self.trace = Trace()
+        self.loop = SimLoop(self.stream("scheduler"), self.trace)
+        self.random = self.stream("user")
+        self.network = Fabric(self.loop, self.trace, self.stream("net"), self._is_powered)
+        self._makes_folders = makes_folders
+        self._hosts: dict[str, SimHost] = {}
+        self._dead_tasks: list[SimTask] = []
+
+    def stream(self, name: str) -> random.Random:
+        """Return a new source of chance that only the seed and the name decide."""
+        return random.Random(f"{self.seed}:{name}")
+
+    def __enter__(self) -> "SimWorld":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, KeyboardInterrupt):
+            error.add_note(
+                f"seed {self.seed} failed at {self.loop.time():.6f} s; the last events:\n{self.trace.tail()}"
+            )
+        self.close()
+
+    # -------------------------------------------------------------- running
+
+    def run(self, job: Coroutine[Any, Any, T], *, limit_s: float = LIMIT_S) -> T:
+        """Run `job` as the world's own, with whatever the hosts do meanwhile, until it ends.
+
+        Raises:
+            SimDeadlockError, SimTimeoutError, SimFailedError: see `loop`.
+        """
+        self.loop.limit_ns = self.loop.now_ns + int(limit_s * SECOND_NS)
+        # When garbage is collected depends on the memory of this process, and so would the order of its last words.
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            result = self.loop.run_until_complete(job)
+            self.loop.check_failures()
+            return result
+        finally:
+            if was_enabled:
+                gc.enable()
+
+    def spawn(self, host: str, job: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Start a task of the host's present life. Keep it, or await it; its errors fail the run."""
+        self.env(host)
+        life = self._hosts[host].life
+        assert life is not None, host
+        return self.loop.create_task(job, name=name, context=pinned(life))
+
+    def close(self) -> None:
+        """End the world: nothing that still waits has any effect."""
+        for host in self._hosts.values():
+            if host.life is not None:
+                host.life.is_alive = False
+        self._dead_tasks += self.loop.tasks_of(None)
+        for task in self._dead_tasks:
+            task.forget()
+            _close_quietly(task)
+        self._dead_tasks.clear()
+        self.loop.set_exception_handler(lambda loop, context: None)
+        if not self.loop.is_closed():
+            self.loop.close()
+
+    # -------------------------------------------------------------- hosts
+
+    def env(self, name: str) -> Env:
+        """Return the world as the host's present life sees it; a host that is down is started."""
+        host = self.host(name)
+        if host.life is None or host.env is None:
+            host.lives += 1
+            life = host.life = Incarnation(name, host.lives)
+            self.trace.add(name, "start", str(host.lives))
+            host.env = self._make_env(host, life)
+            if not host.is_powered:
+                host.is_powered = True
+                self.network.wake(name)
+        return host.env
+
+    def host(self, name: str) -> SimHost:
+        """Return a machine: its clock, and its disks by folder."""
+        if name not in self._hosts:
+            self._hosts[name] = SimHost(name, self.loop)
+        return self._hosts[name]
+
+    def is_up(self, name: str) -> bool:
+        """Return True between a start and a crash."""
+        return name in self._hosts and self._hosts[name].life is not None
+
+    def crash(self, name: str) -> None:
+        """Kill -9: nothing of this life runs again; its pages stay with the kernel, which resets its connections."""
+        self._end_life(name, says_goodbye=True)
+
+    def power(self, name: str) -> None:
+        """Cut the power: what was not synced may be gone, and the peers hear nothing."""
+        self._end_life(name, says_goodbye=False)
+        host = self.host(name)
+        host.is_powered = False
+        for tree in host.trees.values():
+            tree.lose_power()
+
+    def _end_life(self, name: str, *, says_goodbye: bool) -> None:
+        host = self.host(name)
+        life, host.life, host.env = host.life, None, None
+        self.trace.add(name, "crash" if says_goodbye else "power")
+        if life is None:
+            return
+        life.is_alive = False
+        # Kept, since to let go of a coroutine runs its `finally` blocks.
+        dead = self.loop.tasks_of(life)
+        for task in dead:
+            task.forget()
+        self._dead_tasks += dead
+        self.network.bury(life, says_goodbye=says_goodbye)
+        for tree in host.trees.values():
+            tree.locked_by = None
+        for record in host.records.values():
+            record.end_life()
+
+    def crash_during(self, name: str, folder: str, operations: int, *, power: bool = False) -> None:
+        """Crash the host in the middle of a job: after so many more operations on the files of that folder."""
+        faults = self.tree(name, folder).faults
+        faults.dies_after = operations
+        faults.on_death = lambda: self.power(name) if power else self.crash(name)
+
+    def _is_powered(self, name: str) -> bool:
+        return name in self._hosts and self._hosts[name].is_powered
+
+    # -------------------------------------------------------------- the network
+
+    def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
+        """Let nothing through between two hosts, or only from `one` to `other`."""
+        self.trace.add(one, "cut", f"{other} {one_way}")
+        self.network.cut(one, other)
+        if not one_way:
+            self.network.cut(other, one)
+
+    def partition(self, *sides: list[str]) -> None:
+        """Cut every host of one side from every host of the others."""
+        for number, side in enumerate(sides):
+            for one in side:
+                for other_side in sides[number + 1 :]:
+                    for other in other_side:
+                        self.cut(one, other)
+
+    def heal(self) -> None:
+        """Undo every cut."""
+        self.trace.add("-", "heal")
+        self.network.heal()
+
+    # -------------------------------------------------------------- folders
+
+    def make_folder(self, name: str, folder: str) -> None:
+        """Make an empty folder on a host."""
+        host = self.host(name)
+        chance = self.stream(f"disk:{name}:{folder}")
+        host.trees[folder] = SimTree(folder, host=name, trace=self.trace, chance=chance)
+        host.records[folder] = SimRecord(folder, self.stream(f"store:{name}:{folder}"))
+
+    def tree(self, name: str, folder: str) -> SimTree:
+        """Return what is on a disk: its faults, and its files."""
+        self._find_folder(name, folder)
+        return self.host(name).trees[folder]
+
+    def record(self, name: str, folder: str) -> SimRecord:
+        """Return the durable part of a metadata store."""
+        self._find_folder(name, folder)
+        return self.host(name).records[folder]
+
+    def _find_folder(self, name: str, folder: str) -> None:
+        if folder not in self.host(name).trees:
+            if not self._makes_folders:
+                raise FileNotFoundError(2, "no such folder", folder)
+            self.make_folder(name, folder)
+
+    def _make_env(self, host: SimHost, life: Incarnation) -> Env:
+        def open_disk(folder: str) -> Disk:
+            life.check()
+            return SimDisk(SimFiles(self.tree(host.name, folder), life))
+
+        def open_store(folder: str) -> MetaStore:
+            life.check()
+            return SimStore(self.record(host.name, folder), life)
+
+        return Env(
+            clock=host.clock,
+            network=SimNetwork(self.network, life),
+            random=self.stream(f"host:{host.name}:{life.number}"),
+            open_disk=open_disk,
+            open_store=open_store,
+            open_coordinator=SoloCoordinator,
+        )
+
+
+def _close_quietly(task: SimTask) -> None:
+    """Let go of a coroutine. Its `finally` blocks run now, and whatever they touch is dead."""
+    coroutine = task.get_coro()
+    try:
+        coroutine.close()
+    except (Exception, HostDeadError):  # noqa: BLE001 - the last words of the dead
+        return
