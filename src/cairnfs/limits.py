@@ -28,7 +28,7 @@ HEAD_BYTES_MAX = 1 * MIB
 """Largest message head; a page of a report or listing must fit."""
 PAYLOAD_BYTES_MAX = 4 * MIB
 """Largest payload of one frame: checked before any allocation."""
-READ_AHEAD_BYTES = 64 * KIB
+READ_AHEAD_BYTES = 16 * KIB
 """What a connection receives at a time while it waits for headers: many small frames, or the start of a large one."""
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
@@ -79,6 +79,16 @@ UNSYNCED_BYTES_MAX = 64 * MIB
 """Contract 5: written bytes a client keeps until they are synced; then it syncs by itself."""
 PUSH_BUFFER_BYTES_MAX = 256 * MIB
 """Pushed data that waits for its mutation, per chunkserver; oldest dropped first."""
+PUSH_AGE_S = 60.0
+"""Pushed data that no mutation has named for so long is dropped: its client is gone or has pushed again."""
+MARKS_TICK_S = 0.25
+"""How often an idle primary tells its last watermarks, and ends leases that have run out. Rule 7: 0.1 to 1 s."""
+TRASH_TICK_S = 60.0
+"""How often a chunkserver looks for deleted replicas whose time in the trash is over."""
+STOP_CLOSE_S = 3.0
+"""What a stopping chunkserver gives its chunks to close; then the master raises them (SIGTERM must end in 10 s)."""
+CHUNK_QUEUE_MAX = 1024
+"""Mutations that wait at the primary of one chunk; beyond, callers hear "busy"."""
 FILTER_ENTRIES_MAX = 4096
 """Results of mutations a chunk's members remember per version, for repeated sequences. Rule 11."""
 REPORT_PAGE_MAX = 5_000

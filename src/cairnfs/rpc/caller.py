@@ -1,8 +1,10 @@
 """The side that asks: `reply = await caller.call(address, request, timeout_s=...)`.
 
-A pair of connections per address, made on demand: "control" for small messages, "bulk" for requests that carry file
-data, so that no heartbeat waits behind megabytes. Each is kept, carries many calls at once and is made anew by the next
-call after it broke. Nothing is ever repeated here; `retry` does that, where the caller knows that it may.
+Connections are made on demand, in lanes: one per address for control messages and one for requests that carry file
+data, so that no heartbeat waits behind megabytes; and a few for payloads that are passed on while they arrive, because
+such a frame takes as long as its sender does, and nothing can overtake it. Each carries many calls at once, is kept,
+and is made anew by the next call after it broke. Nothing is ever repeated here; `retry` does that, where the caller
+knows that it may.
 """
 
 import asyncio
@@ -31,6 +33,12 @@ from cairnfs.wire.frame import payload_size
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
 
+_CONTROL = 0
+_BULK = 1
+_CUT_THROUGH = (2, 3, 4, 5)
+_Key = tuple[str, int]
+"""Address and lane."""
+
 
 class Caller:
     """Calls of one role to any number of addresses. Works on the loop that runs when it is called."""
@@ -43,9 +51,10 @@ class Caller:
         self._network = env.network
         self._boot = boot
         self._nursery = Nursery(f"{role}-caller")
-        self._links: dict[tuple[str, bool], Link] = {}
+        self._links: dict[_Key, Link] = {}
         self._retired: dict[Link, None] = {}
-        self._connecting: dict[tuple[str, bool], asyncio.Task[Link | CairnError]] = {}
+        self._connecting: dict[_Key, asyncio.Task[Link | CairnError]] = {}
+        self._last_lane = 0
         self._is_closed = False
 
     async def call(
@@ -114,18 +123,29 @@ class Caller:
         if payload:
             _check_size(payload)
         deadline = asyncio.get_running_loop().time() + timeout_s
-        link = self._links.get((address, request.bulk))
+        key = (address, self._choose_lane(address, request, payload))
+        link = self._links.get(key)
         if link is None or not link.is_usable or link.is_full:
-            link = await self._usable_link(address, request, deadline, timeout_s)
+            link = await self._usable_link(key, request, deadline, timeout_s)
         call = link.begin(request, payload, deadline=deadline, timeout_s=timeout_s, wants=wants, into=into)
         try:
             return await call.future
         finally:
             link.forget(call)
 
-    async def _usable_link(self, address: str, request: Request[Any], deadline: float, timeout_s: float) -> Link:
+    def _choose_lane(self, address: str, request: Request[Any], payload: Sequence[Buffer] | Incoming) -> int:
+        if not isinstance(payload, Incoming) or payload.received == payload.size:
+            return _BULK if request.bulk else _CONTROL
+        for lane in _CUT_THROUGH:
+            link = self._links.get((address, lane))
+            if (address, lane) not in self._connecting and (link is None or not link.is_full):
+                return lane
+        self._last_lane = (self._last_lane + 1) % len(_CUT_THROUGH)
+        return _CUT_THROUGH[self._last_lane]
+
+    async def _usable_link(self, key: _Key, request: Request[Any], deadline: float, timeout_s: float) -> Link:
         """Connect if needed, and wait until the connection takes more. Nothing of the request was sent yet."""
-        key = (address, request.bulk)
+        address = key[0]
         link: Link | None = None
         try:
             async with asyncio.timeout_at(deadline):
@@ -141,7 +161,7 @@ class Caller:
                 raise ConnectError(address=address, why=f"no answer within {timeout_s:g} s") from None
             raise CallTimeoutError(address=address, what=type(request).__name__, timeout_s=timeout_s) from None
 
-    async def _connect(self, key: tuple[str, bool]) -> Link:
+    async def _connect(self, key: _Key) -> Link:
         """Join the attempt under way, or begin one. The attempt goes on if this caller gives up."""
         if self._is_closed:
             raise ShutdownError(what=self.role)
@@ -158,7 +178,7 @@ class Caller:
             raise _fresh(outcome)
         return outcome
 
-    async def _attempt(self, key: tuple[str, bool]) -> Link | CairnError:
+    async def _attempt(self, key: _Key) -> Link | CairnError:
         address = key[0]
         link = Link(address, cluster=self.cluster, role=self.role, boot=self._boot, nursery=self._nursery)
         try:
@@ -181,7 +201,7 @@ class Caller:
         finally:
             del self._connecting[key]
 
-    def _adopt(self, key: tuple[str, bool], link: Link) -> None:
+    def _adopt(self, key: _Key, link: Link) -> None:
         old = self._links.get(key)
         if old is not None and old.is_usable is False:
             self._retire(old)

@@ -3,7 +3,7 @@
 Sending:
     small frames of one turn of the loop ──▶ joined ──┐
     header and head, then the payload's buffers ──────┴──▶ connection.send ──▶ flushed: buffers are released
-    header and head, then a payload that still arrives (cut-through) ──▶ frames behind it wait
+    header and head, then a payload that still arrives (cut-through) ──▶ nobody sends until it is through
 
 Invariants:
     1. Frames leave whole and in the order of `send`.
@@ -12,7 +12,6 @@ Invariants:
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -22,10 +21,14 @@ from cairnfs.errors import ConnectionLostError
 from cairnfs.limits import JOINED_BYTES_MAX, SEND_QUEUE_BYTES, WRITE_STALL_S
 from cairnfs.rpc.payload import Incoming
 from cairnfs.tasks import Nursery
+from cairnfs.units import KIB
 from cairnfs.wire.frame import FrameParser, FrameTarget, payload_size
 
 Payload = Sequence[Buffer] | Incoming
 Release = Callable[[], None]
+
+_SMALL_BYTES_MAX = 256 * KIB
+"""Small frames of one turn are joined up to here; then they leave at once, so that `unsent_bytes` knows of them."""
 
 
 class ChannelOwner(FrameTarget, Protocol):
@@ -53,10 +56,10 @@ class Channel:
         self._connection: Connection | None = None
         self._small: list[bytes] = []
         self._release_small: list[Release] = []
+        self._small_bytes = 0
         self._is_scheduled = False
         self._passing: Incoming | None = None  # the cut-through payload under way
         self._waiting_for_room: list[asyncio.Future[None]] = []
-        self._behind: deque[tuple[bytes, Payload, Release | None]] = deque()
         self._unreleased: list[Release] = []
         self._is_flushing = False
         self._handed_bytes = 0
@@ -78,13 +81,7 @@ class Channel:
         self.is_lost = True
         self.why_lost = self._fault or why or "closed by the peer"
         self.parser.stop()
-        waiting, self._behind = self._behind, deque()
         self._small.clear()
-        for _, payload, release in waiting:
-            if isinstance(payload, Incoming):
-                payload.drop()
-            if release is not None:
-                release()
         self._release_all()
         self._wake_waiting()
         self._owner.channel_lost(self.why_lost)
@@ -122,18 +119,21 @@ class Channel:
     def send(self, frame: bytes, payload: Payload = (), release: Release | None = None) -> None:
         """Send a frame: header and head in `frame`, and its payload, uncopied unless it is small.
 
-        An `Incoming` is held until it is sent, and its connection is aborted if the rest of it never comes.
-        On a lost connection nothing is sent.
+        An `Incoming` is held until it is sent, and the connection is aborted if the rest of it never comes; until then
+        `is_full` says that nothing else may be sent. On a lost connection nothing is sent.
         """
+        assert self._passing is None, "a frame inside another frame's payload"
         if self.is_lost:
             if release is not None:
                 release()
             return
         if isinstance(payload, Incoming):
             payload.hold()
-        if self._passing is not None:
-            self._behind.append((frame, payload, release))
-            return
+            if payload.received < payload.size:
+                self._begin_passing(frame, payload)
+                return
+            release = payload.drop
+            payload = (payload.view,)
         self._send_now(frame, payload, release)
 
     def close(self) -> None:
@@ -150,14 +150,6 @@ class Channel:
         if self._connection is not None and not self.is_lost:
             self._connection.abort()
 
-    def withdraw(self, release: Release) -> bool:
-        """Take back a frame, known by its `release`, that waits behind a cut-through; False if it is on its way."""
-        for place, (_, _, known) in enumerate(self._behind):
-            if known is release:
-                del self._behind[place]
-                return True
-        return False
-
     def pause(self) -> None:
         """Begin no further frame, and leave the peer's bytes where they are: back-pressure."""
         self.parser.pause()
@@ -173,20 +165,17 @@ class Channel:
 
     # ---- sending
 
-    def _send_now(self, frame: bytes, payload: Payload, release: Release | None) -> None:
-        if isinstance(payload, Incoming):
-            if payload.received < payload.size:
-                self._begin_passing(frame, payload)
-                return
-            release = payload.drop
-            payload = (payload.view,)
+    def _send_now(self, frame: bytes, payload: Sequence[Buffer], release: Release | None) -> None:
         size = payload_size(payload) if payload else 0
         self._small.append(frame)
         if size <= JOINED_BYTES_MAX:
             self._small.extend(bytes(part) for part in payload)
             if release is not None:
                 release()  # the bytes are copied
-            if not self._is_scheduled:
+            self._small_bytes += len(frame) + size
+            if self._small_bytes > _SMALL_BYTES_MAX:
+                self._hand_over(())
+            elif not self._is_scheduled:
                 self._is_scheduled = True
                 asyncio.get_running_loop().call_soon(self._flush)
             return
@@ -200,7 +189,7 @@ class Channel:
             self._hand_over(())
 
     def _hand_over(self, payload: Sequence[Buffer]) -> None:
-        small, self._small = self._small, []
+        small, self._small, self._small_bytes = self._small, [], 0
         if self.is_lost or self._connection is None:
             return
         joined = small[0] if len(small) == 1 else b"".join(small)
@@ -234,12 +223,6 @@ class Channel:
                 payload.drop()
             else:
                 self._release_later(payload.drop)
-                self._send_behind()
-
-    def _send_behind(self) -> None:
-        while self._behind and self._passing is None:
-            frame, payload, release = self._behind.popleft()
-            self._send_now(frame, payload, release)
 
     # ---- releasing
 

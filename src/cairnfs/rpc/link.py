@@ -41,11 +41,11 @@ class Call:
         "future",
         "heard",
         "into",
+        "is_unsent",
         "kind",
         "number",
         "reply",
         "timeout_s",
-        "unsent",
         "view",
         "wants",
     )
@@ -68,12 +68,12 @@ class Call:
         self.into = into
         self.future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self.heard = 0  # how often the link had heard the peer when the call was sent
-        self.unsent: Release | None = None  # set while its payload may still be read by the connection
+        self.is_unsent = False  # True while the connection may still read its payload
         self.reply: Reply | None = None  # here already, while its payload arrives
         self.view = _NO_PAYLOAD
 
     def sent(self) -> None:
-        self.unsent = None
+        self.is_unsent = False
 
 
 class Link:
@@ -144,7 +144,7 @@ class Link:
             return call
         release: Release | None = None
         if size and not isinstance(payload, Incoming) and not all(_is_fixed(part) for part in payload):
-            release = call.unsent = call.sent
+            call.is_unsent, release = True, call.sent
         frame = encode_frame(self._protocol, FrameKind.REQUEST, call.number, head, size)
         self._channel.send(frame, payload, release)
         if self._timer is None or deadline < self._timer_at:
@@ -157,8 +157,7 @@ class Link:
         if self._receiving is call:
             self._receiving = None
             self._channel.parser.discard_payload()
-        unsent = call.unsent
-        if unsent is not None and not self._channel.withdraw(unsent):
+        if call.is_unsent:
             # The frame cannot be finished without the caller's buffer, so the connection cannot go on.
             self._channel.abort("a call was given up while its payload was being sent")
         if self.is_retired and not self._calls:
