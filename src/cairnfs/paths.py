@@ -9,10 +9,13 @@ import os
 from cairnfs.errors import BadNameError
 from cairnfs.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""What people give as a path."""
+
 ROOT = b"/"
 
 
-def parse_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:
+def parse_path(path: AnyPath) -> bytes:
     """Return the normal form of an absolute path; `.`, `//` and `..` are folded as text.
 
     Raises:

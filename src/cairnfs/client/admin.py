@@ -1,0 +1,59 @@
+"""Pictures of the cluster: status, chunks, servers, counters. Used by the command line and the web page too."""
+
+from cairnfs.client.names import Names
+from cairnfs.client.stats import Space
+from cairnfs.ids import ChunkHandle
+from cairnfs.limits import META_CALL_S
+from cairnfs.paths import AnyPath, parse_path
+from cairnfs.wire.status import (
+    ChunkStatus,
+    ClusterInfo,
+    ClusterStatus,
+    GetChunkTable,
+    GetCounters,
+    GetReplicaInfo,
+    GetStatus,
+    ReplicaInfo,
+)
+
+
+class Admin(Names):
+    """What a client can ask about the cluster as a whole."""
+
+    async def info(self) -> ClusterInfo:
+        """Return what the cluster is like: id, epoch, chunk and block size, durability."""
+        return await self._core.connection.ready()
+
+    async def status(self) -> ClusterStatus:
+        """Return how the cluster is: servers, chunks at risk, repairs."""
+        return await self._ask(GetStatus())
+
+    async def free(self) -> Space:
+        """Add up the disks that are in use."""
+        servers = (await self.status()).servers
+        disks = [disk for server in servers if server.state != "dead" for disk in server.disks if not disk.failed]
+        return Space(total_bytes=sum(disk.total for disk in disks), free_bytes=sum(disk.free for disk in disks))
+
+    async def chunk_table(self, path: AnyPath) -> list[ChunkStatus]:
+        """Return everything the master knows about the chunks of a file."""
+        chunks: list[ChunkStatus] = []
+        while True:  # ends with the last page
+            index = chunks[-1].index + 1 if chunks else 0
+            table = await self._ask(GetChunkTable(path=parse_path(path), index=index))
+            chunks += table.chunks
+            if not table.more or not table.chunks:
+                return chunks
+
+    async def replica_info(self, address: str, handle: int) -> ReplicaInfo:
+        """Ask a chunkserver what it holds of a chunk."""
+        request = GetReplicaInfo(handle=ChunkHandle(handle))
+        return await self._core.connection.caller.call(address, request, timeout_s=META_CALL_S)
+
+    async def server_counters(self, address: str) -> dict[str, int]:
+        """Return the plain counters of any server."""
+        reply = await self._core.connection.caller.call(address, GetCounters(), timeout_s=META_CALL_S)
+        return reply.counters
+
+    def counters(self) -> dict[str, int]:
+        """Return what this client did so far."""
+        return self._core.connection.counters.as_dict()

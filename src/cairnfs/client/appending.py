@@ -1,0 +1,109 @@
+"""Record append: the primary picks the offset, the record stands there whole, on every member. GFS paper, section 3.3.
+
+At least once: a retry whose first try was carried out and then lost from sight may repeat a record (contract 2). A
+repeated (client, sequence) at the same chunk is filtered by its members; `records` filters the rest.
+"""
+
+from collections.abc import Sequence as Ordered
+from functools import partial
+
+from cairnfs.checksum import Buffer
+from cairnfs.client.connection import Connection
+from cairnfs.client.locations import Known, Locations
+from cairnfs.client.mutating import Mutator, crcs_of, token_of
+from cairnfs.client.window import side_by_side
+from cairnfs.errors import ChunkFullError, RecordTooLargeError, TooFewCopiesError
+from cairnfs.ids import DataId, InodeId, Sequence
+from cairnfs.limits import PAYLOAD_BYTES_MAX, SMALL_MUTATION_BYTES
+from cairnfs.wire.mutations import AppendRecord
+
+_FILES_MAX = 10_000
+"""Files whose last chunk is remembered; more are asked for again."""
+_CHUNKS_TRIED_MAX = 64
+"""Chunks that one append may find full before it gives up: others would have to fill 4 GiB meanwhile."""
+_PUSHES_IN_FLIGHT = 4
+
+
+class Appender:
+    """Record appends of one client."""
+
+    def __init__(self, connection: Connection, locations: Locations, mutator: Mutator) -> None:
+        self._connection = connection
+        self._locations = locations
+        self._mutator = mutator
+        self._last: dict[InodeId, int] = {}
+
+    async def append(self, inode: InodeId, data: Buffer) -> int:
+        """Append one record; return the offset in the file where it stands. Durable when this returns (contract 2).
+
+        Raises:
+            RecordTooLargeError: larger than a quarter of a chunk; nothing was appended.
+        """
+        view = memoryview(data).cast("B")
+        limit = self._connection.geometry.record_bytes_max
+        if len(view) > limit:
+            raise RecordTooLargeError(size_bytes=len(view), limit_bytes=limit)
+        sequence = self._connection.sequences.take()
+        try:
+            return await self._at_last_chunk(inode, view, sequence)
+        finally:
+            self._connection.sequences.done(sequence)
+
+    async def _at_last_chunk(self, inode: InodeId, view: memoryview, sequence: Sequence) -> int:
+        crcs = crcs_of(view)
+        index = self._last.get(inode)
+        if index is None:
+            index = await self._find_last(inode)
+        for number in range(_CHUNKS_TRIED_MAX):
+            is_last_try = number == _CHUNKS_TRIED_MAX - 1
+            try:
+                send = partial(self._send, view=view, crcs=crcs, sequence=sequence)
+                offset = await self._mutator.run(inode, index, send, append=True)
+            except (ChunkFullError, TooFewCopiesError) as error:
+                # Rule 17: a full chunk, or one with too few members left, is left behind.
+                self._locations.forget(inode, index)
+                if is_last_try or (isinstance(error, TooFewCopiesError) and number > 1):
+                    raise
+                index = max(index + 1, await self._find_last(inode))
+                continue
+            self._remember(inode, index)
+            self._connection.counters.appends += 1
+            return index * self._connection.geometry.chunk_bytes + offset
+        raise AssertionError("unreachable: the last try raises")
+
+    async def _find_last(self, inode: InodeId) -> int:
+        places = await self._locations.ask(inode, self._last.get(inode, 0))
+        return max(0, places.chunks - 1)
+
+    def _remember(self, inode: InodeId, index: int) -> None:
+        self._last.pop(inode, None)
+        self._last[inode] = index
+        while len(self._last) > _FILES_MAX:
+            del self._last[next(iter(self._last))]
+
+    def forget(self, inode: InodeId) -> None:
+        """The file was truncated: its last chunk is asked for again."""
+        self._last.pop(inode, None)
+
+    async def _send(self, known: Known, *, view: memoryview, crcs: list[int], sequence: Sequence) -> int:
+        is_small = len(view) <= SMALL_MUTATION_BYTES
+        request = AppendRecord(
+            handle=known.place.handle,
+            version=known.place.version,
+            client=self._connection.client,
+            sequence=sequence,
+            lowest=self._connection.sequences.lowest,
+            length=len(view),
+            data=[] if is_small else await self._push_all(known, view),
+            crcs=crcs if is_small else [],
+            lease=token_of(known),
+        )
+        appended = await self._mutator.order(known, request, view if is_small else None)
+        return appended.offset
+
+    async def _push_all(self, known: Known, view: memoryview) -> list[DataId]:
+        parts: Ordered[memoryview] = [
+            view[at : at + PAYLOAD_BYTES_MAX] for at in range(0, len(view), PAYLOAD_BYTES_MAX)
+        ]
+        jobs = [partial(self._mutator.push, known, part, crcs_of(part)) for part in parts]
+        return await side_by_side(jobs, width=_PUSHES_IN_FLIGHT)

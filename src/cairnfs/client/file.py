@@ -1,0 +1,287 @@
+"""One open file with a position, as Python's files are, with await. Contracts 3 to 5; rule 17.
+
+    async with await client.open("/data/log", "r+b") as file:
+        await file.seek(0, 2)
+        await file.write(b"more")
+
+`write` returns when the bytes are taken, `flush` when every replica has acked them, `sync` and `close` when they
+survive the loss of power. `read` gives zeros for holes; `data` and line iteration leave out what appends left at chunk
+ends. One task at a time uses the position; `pread` and `pwrite` need none.
+"""
+
+import io
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from cairnfs.checksum import Buffer
+from cairnfs.client.core import Core
+from cairnfs.client.modes import Mode
+from cairnfs.client.readahead import ReadAhead
+from cairnfs.client.writing import Writer
+from cairnfs.errors import BadRequestError
+from cairnfs.ids import InodeId
+from cairnfs.limits import PIECE_BYTES
+
+_READ_ALL_STEP = 4 * PIECE_BYTES
+
+
+class File:
+    """An open file of bytes. Made by `Client.open`."""
+
+    def __init__(self, core: Core, *, path: str, inode: InodeId, mode: Mode, drop_if_empty: bool = False) -> None:
+        self.name = path
+        self.mode = mode.binary
+        self.inode = inode
+        self._core = core
+        self._mode = mode
+        self._position = 0
+        self._writer: Writer = core.writer(inode)
+        self._ahead = ReadAhead(core, inode)
+        self._drop_if_empty = drop_if_empty
+        self._append_at = 0
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        state = "closed " if self._is_closed else ""
+        return f"<{state}cairnfs.File {self.name!r} mode={self.mode!r} at={self._position}>"
+
+    async def __aenter__(self) -> "File":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def closed(self) -> bool:
+        return self._is_closed
+
+    def readable(self) -> bool:
+        return self._mode.reads
+
+    def writable(self) -> bool:
+        return self._mode.writes
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        self._check_open()
+        return self._position
+
+    async def size(self) -> int:
+        """Return the length in bytes, with everything written through this file. Confirmed after the call (rule 7)."""
+        self._check_open()
+        await self._writer.flush()
+        return await self._core.lengths.of_inode(self.inode)
+
+    # ------------------------------------------------------------------ reading
+
+    async def read(self, size: int | None = -1) -> bytes:
+        """Return up to `size` bytes from the position; all to the end if negative. b"" only at the end."""
+        if size is None or size < 0:
+            return await self._read_all()
+        data = bytearray(size)
+        got = await self.readinto(data)
+        return bytes(data) if got == size else bytes(memoryview(data)[:got])
+
+    async def _read_all(self) -> bytes:
+        self._check_reads()
+        await self._writer.flush()
+        end = await self._core.lengths.of_inode(self.inode)
+        data = bytearray(max(0, end - self._position))
+        got = await self._core.reader.read_into(self.inode, self._position, memoryview(data), end=end)
+        self._position += got
+        return bytes(data) if got == len(data) else bytes(memoryview(data)[:got])
+
+    async def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Fill a writable buffer from the position; return the count, less than its size only at the end."""
+        self._check_reads()
+        if not self._writer.is_flushed:
+            await self._writer.flush()
+        view = memoryview(buffer).cast("B")
+        got = await self._ahead.read_into(self._position, view)
+        self._position += got
+        return got
+
+    async def pread(self, size: int, offset: int, *, stale_ok: bool = False) -> bytes:
+        """Return up to `size` bytes from `offset`; the position stays. Never from read-ahead (contract 4)."""
+        data = bytearray(size)
+        got = await self.preadinto(data, offset, stale_ok=stale_ok)
+        return bytes(memoryview(data)[:got])
+
+    async def preadinto(self, buffer: bytearray | memoryview, offset: int, *, stale_ok: bool = False) -> int:
+        """Fill a writable buffer from `offset`; the position stays."""
+        self._check_reads()
+        if offset < 0:
+            raise BadRequestError(what=f"negative offset {offset}")
+        if not self._writer.is_flushed:
+            await self._writer.flush()
+        view = memoryview(buffer).cast("B")
+        return await self._core.reader.read_into(self.inode, offset, view, stale_ok=stale_ok)
+
+    async def data_ranges(self, start: int = 0) -> AsyncIterator[tuple[int, int]]:
+        """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17."""
+        self._check_reads()
+        await self._writer.flush()
+        chunk_bytes = self._core.connection.geometry.chunk_bytes
+        end = await self._core.lengths.of_inode(self.inode)
+        offset = start
+        while offset < end:
+            index, inside = divmod(offset, chunk_bytes)
+            is_last = (index + 1) * chunk_bytes >= end
+            there = end - index * chunk_bytes if is_last else await self._core.lengths.of_chunk(self.inode, index)
+            if there > inside:
+                yield offset, there - inside
+            offset = (index + 1) * chunk_bytes
+
+    async def data(self, start: int = 0, *, step: int = _READ_ALL_STEP) -> AsyncIterator[bytes]:
+        """Yield the bytes of `data_ranges` in pieces: what `cat` shows. The position stays."""
+        async for offset, length in self.data_ranges(start):
+            for at in range(offset, offset + length, step):
+                buffer = bytearray(min(step, offset + length - at))
+                got = await self._core.reader.read_into(self.inode, at, memoryview(buffer), end=offset + length)
+                yield bytes(memoryview(buffer)[:got])
+
+    async def readline(self) -> bytes:
+        """Return the bytes up to and with the next newline; b"" at the end."""
+        parts: list[bytes] = []
+        step = 256
+        while True:  # ends at a newline or the end of the file
+            before = self._position
+            part = await self.read(step)
+            newline = part.find(b"\n")
+            if newline >= 0:
+                self._position = before + newline + 1
+                parts.append(part[: newline + 1])
+                break
+            parts.append(part)
+            if len(part) < step:
+                break
+            step = min(2 * step, PIECE_BYTES)
+        return b"".join(parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield lines from the position on, without what appends left at chunk ends (rule 17)."""
+        rest = b""
+        async for part in self.data(self._position, step=PIECE_BYTES):
+            lines = (rest + part).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                self._position += len(line) + 1
+                yield line + b"\n"
+        if rest:
+            self._position += len(rest)
+            yield rest
+
+    # ------------------------------------------------------------------ writing
+
+    async def write(self, data: Buffer) -> int:
+        """Take bytes for the position (mode a: for the end); return how many. `flush` says that they are there."""
+        self._check_writes()
+        size = memoryview(data).nbytes
+        if self._mode.appends and self._writer.is_flushed:
+            # Once per run of writes: what follows goes behind our own bytes.
+            self._position = await self._core.lengths.of_inode(self.inode)
+        elif self._mode.appends:
+            self._position = self._append_at
+        await self._writer.write(self._position, data)
+        self._ahead.forget()
+        self._position += size
+        self._append_at = self._position
+        return size
+
+    async def pwrite(self, data: Buffer, offset: int) -> int:
+        """Write at `offset` and return when every replica has acked it; the position stays."""
+        self._check_writes()
+        if offset < 0:
+            raise BadRequestError(what=f"negative offset {offset}")
+        await self._writer.write(offset, data)
+        self._ahead.forget()
+        await self._writer.flush()
+        return memoryview(data).nbytes
+
+    async def append(self, record: Buffer) -> int:
+        """Append a record of at most a quarter of a chunk; return its offset. GFS paper, section 3.3.
+
+        Atomic among any number of writers, at least once, durable when it returns (contract 2).
+        """
+        self._check_writes()
+        await self._writer.flush()
+        self._ahead.forget()
+        return await self._core.appender.append(self.inode, record)
+
+    async def truncate(self, size: int | None = None) -> int:
+        """Set the length to `size`, by default the position; return it. The position stays."""
+        self._check_writes()
+        length = self._position if size is None else size
+        if length < 0:
+            raise BadRequestError(what=f"a file cannot have {length} bytes")
+        await self._writer.sync()
+        await self._core.truncator.truncate(self.inode, length)
+        self._drop_if_empty = False
+        self._ahead.forget()
+        return length
+
+    async def flush(self) -> None:
+        """Return when every byte written was acked by every replica: visible to all readers. Contract 5."""
+        self._check_open()
+        await self._writer.flush()
+
+    async def sync(self) -> None:
+        """Return when every byte written survives the loss of power everywhere. Contract 5."""
+        self._check_open()
+        await self._writer.sync()
+
+    async def close(self) -> None:
+        """Sync and end. If it raises, everything unsynced is kept and it may be called again. Contract 5."""
+        if self._is_closed:
+            return
+        await self._writer.sync(close=True)
+        if self._drop_if_empty and not self._writer.has_written:
+            # The first chunk was made in the hope of bytes: an empty file needs none.
+            await self._core.truncator.truncate(self.inode, 0)
+        self._is_closed = True
+        await self._ahead.close()
+
+    def discard(self) -> None:
+        """Close at once and forget what is not synced: for a process that was forked, and for tests of crashes."""
+        self._is_closed = True
+        self._writer.discard()
+
+    # ------------------------------------------------------------------ position
+
+    async def seek(self, offset: int, whence: int = 0) -> int:
+        """Set the position, from the start, the position or the end; return it. It may lie beyond the end."""
+        self._check_open()
+        match whence:
+            case 0:
+                target = offset
+            case 1:
+                target = self._position + offset
+            case 2:
+                target = await self.size() + offset
+            case _:
+                raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+        if target < 0:
+            raise BadRequestError(what=f"negative seek position {target}")
+        self._position = target
+        return target
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("I/O operation on closed file")
+
+    def _check_reads(self) -> None:
+        self._check_open()
+        if not self._mode.reads:
+            raise io.UnsupportedOperation("not readable")
+
+    def _check_writes(self) -> None:
+        self._check_open()
+        if not self._mode.writes:
+            raise io.UnsupportedOperation("not writable")

@@ -1,0 +1,254 @@
+"""The client of a cluster: names, files, records and pictures of the cluster, with await. GFS paper, section 2.3.
+
+    client = await cairnfs.aio.connect("cairn://127.0.0.1:7400")
+    await client.write_bytes("/hello", b"hi")
+    async with await client.open("/hello", "rb") as file:
+        print(await file.read())
+
+Every call ends: metadata after `meta_timeout_s`, data after `data_timeout_s` without progress. Nothing is cached but
+chunk places; a path is looked up anew by each call.
+"""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from cairnfs.checksum import Buffer
+from cairnfs.client.admin import Admin
+from cairnfs.client.core import Core
+from cairnfs.client.file import File
+from cairnfs.client.modes import Mode, parse_mode
+from cairnfs.client.records import Record, RecordReader, RecordWriter
+from cairnfs.client.stats import Usage
+from cairnfs.client.textfile import TextFile
+from cairnfs.config import ClientConfig
+from cairnfs.env import Env
+from cairnfs.errors import IsFolderError
+from cairnfs.ids import InodeId
+from cairnfs.limits import PIECE_BYTES
+from cairnfs.paths import AnyPath, join, parse_path, show
+from cairnfs.wire.common import Kind
+from cairnfs.wire.namespace import Created, CreateFile, IfExists, Status
+
+_COPY_STEP = 8 * PIECE_BYTES
+
+
+class Client(Admin):
+    """One client of one cluster. Many tasks may use it at once; an open file belongs to one."""
+
+    def __init__(self, env: Env, config: ClientConfig | None = None, *, uid: int = 0, gid: int = 0) -> None:
+        self.config = config or ClientConfig()
+        super().__init__(Core(env, self.config), uid=uid, gid=gid)
+
+    def __repr__(self) -> str:
+        return f"<cairnfs.aio.Client of {', '.join(self.config.master)}>"
+
+    async def __aenter__(self) -> "Client":
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Reach the master now rather than with the first call.
+
+        Raises:
+            ConnectError: nobody answers; the text says how to start a cluster.
+        """
+        await self._core.connection.ready()
+
+    async def close(self) -> None:
+        """End all connections. Files that are still open lose what they have not synced: close them first."""
+        await self._core.connection.close()
+
+    # ------------------------------------------------------------------ open files
+
+    async def open(
+        self,
+        path: AnyPath,
+        mode: str = "rb",
+        *,
+        permissions: int = 0o644,
+        parents: bool = False,
+        replicas: int | None = None,
+    ) -> File:
+        """Open a file of bytes: r w x a, each with + as wanted. `open_text` gives one of str.
+
+        `parents`: make missing folders. `replicas`: copies of a file that is made now; None: as its folder says.
+
+        Raises:
+            FileNotFoundError, FileExistsError, IsADirectoryError: as Python's open. ValueError: no such mode.
+        """
+        parsed = parse_mode(mode)
+        if not parsed.creates:
+            status = await self._file_status(path)
+            return self._file(path, parsed, status.attributes.inode)
+        created = await self._create(
+            path, parsed, permissions=permissions, parents=parents, replicas=replicas, with_chunk=not parsed.appends
+        )
+        if parsed.truncates and not created.created:
+            await self._core.truncator.truncate(created.attributes.inode, 0)
+        has_chunk = created.first is not None
+        return self._file(path, parsed, created.attributes.inode, drop_if_empty=has_chunk)
+
+    async def open_text(
+        self,
+        path: AnyPath,
+        mode: str = "r",
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        newline: str | None = None,
+    ) -> TextFile:
+        """Open a file of str; `newline` as Python's open has it."""
+        return TextFile(await self.open(path, mode.replace("t", "")), encoding=encoding, errors=errors, newline=newline)
+
+    def _file(self, path: AnyPath, mode: Mode, inode: InodeId, *, drop_if_empty: bool = False) -> File:
+        return File(self._core, path=show(parse_path(path)), inode=inode, mode=mode, drop_if_empty=drop_if_empty)
+
+    def file_of(self, inode: int, path: str, mode: str) -> File:
+        """Open a file by its inode, without asking anybody: for a process that was forked."""
+        return self._file(path, parse_mode(mode), InodeId(inode))
+
+    async def _file_status(self, path: AnyPath) -> Status:
+        status = await self._status(path)
+        if status.attributes.kind is Kind.FOLDER:
+            raise IsFolderError(path=show(parse_path(path)))
+        return status
+
+    async def _create(
+        self,
+        path: AnyPath,
+        mode: Mode,
+        *,
+        permissions: int = 0o644,
+        parents: bool = False,
+        replicas: int | None = None,
+        with_chunk: bool,
+    ) -> Created:
+        await self._core.connection.ready()
+        with self._once() as once:
+            created = await self._ask(
+                CreateFile(
+                    path=parse_path(path),
+                    mode=permissions,
+                    uid=self._uid,
+                    gid=self._gid,
+                    if_exists=IfExists.FAIL if mode.exclusive else IfExists.OPEN,
+                    parents=parents,
+                    replicas=replicas,
+                    with_chunk=with_chunk,
+                    near=self.config.near,
+                    once=once,
+                )
+            )
+        if created.first is not None:
+            self._core.locations.remember(created.attributes.inode, created.first)
+        return created
+
+    # ------------------------------------------------------------------ whole files
+
+    async def read_bytes(self, path: AnyPath) -> bytes:
+        """Return all bytes of a file, as long as it was at one moment after the call."""
+        status = await self._file_status(path)
+        inode = status.attributes.inode
+        end = await self._core.lengths.of_status(inode, status)
+        data = bytearray(end)
+        got = await self._core.reader.read_into(inode, 0, memoryview(data), end=end)
+        return bytes(memoryview(data)[:got])
+
+    async def write_bytes(self, path: AnyPath, data: Buffer, *, parents: bool = False) -> int:
+        """Make or replace the bytes of a file, safe against the loss of power when this returns.
+
+        A new file of one piece costs three messages: create with its first chunk, write and sync and close, length.
+        """
+        size = memoryview(data).nbytes
+        mode = parse_mode("wb")
+        created = await self._create(path, mode, parents=parents, with_chunk=size > 0)
+        if not created.created:
+            await self._core.truncator.truncate(created.attributes.inode, 0)
+        file = self._file(path, mode, created.attributes.inode)
+        await file.write(data)
+        await file.close()
+        return size
+
+    async def read_text(self, path: AnyPath, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return (await self.read_bytes(path)).decode(encoding, errors)
+
+    async def write_text(self, path: AnyPath, text: str, encoding: str = "utf-8", errors: str = "strict") -> int:
+        await self.write_bytes(path, text.encode(encoding, errors))
+        return len(text)
+
+    async def cat(self, path: AnyPath, start: int = 0) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file without what appends left at chunk ends (rule 17)."""
+        async with await self.open(path, "rb") as file:
+            async for part in file.data(start):
+                yield part
+
+    async def truncate(self, path: AnyPath, length: int) -> None:
+        """Set the length of a file."""
+        status = await self._file_status(path)
+        await self._core.truncator.truncate(status.attributes.inode, length)
+
+    async def touch(self, path: AnyPath, *, exist_ok: bool = True) -> None:
+        """Make an empty file, or set the time of its last change."""
+        mode = parse_mode("ab" if exist_ok else "xb")
+        if not (await self._create(path, mode, with_chunk=False)).created:
+            await self.utime(path)
+
+    async def copy(self, source: AnyPath, target: AnyPath) -> int:
+        """Copy the bytes of a file to a new place; return how many. `snapshot` shares them instead."""
+        async with await self.open(source, "rb") as reading, await self.open(target, "wb") as writing:
+            done = 0
+            buffer = bytearray(_COPY_STEP)
+            while got := await reading.readinto(buffer):  # ends with the file
+                await writing.write(bytes(memoryview(buffer)[:got]))
+                done += got
+        return done
+
+    # ------------------------------------------------------------------ appending and records
+
+    async def append(self, path: AnyPath, data: Buffer, *, create: bool = True) -> int:
+        """Append one record atomically, at least once; return its offset. Durable when this returns. Contract 2."""
+        return await self._core.appender.append(await self._appendable(path, create=create), data)
+
+    async def _appendable(self, path: AnyPath, *, create: bool) -> InodeId:
+        if not create:
+            return (await self._file_status(path)).attributes.inode
+        created = await self._create(path, parse_mode("ab"), with_chunk=False)
+        return created.attributes.inode
+
+    async def append_writer(self, path: AnyPath) -> RecordWriter:
+        """Return a writer of self-checking records: readers skip damage and see each record once."""
+        inode = await self._appendable(path, create=True)
+        return RecordWriter(self._core, inode, show(parse_path(path)))
+
+    async def records(self, path: AnyPath, start: int = 0) -> AsyncIterator[Record]:
+        """Yield the records of a file, each once, without padding, holes and damage."""
+        status = await self._file_status(path)
+        async for record in RecordReader(self._core, status.attributes.inode, show(parse_path(path)), start=start):
+            yield record
+
+    # ------------------------------------------------------------------ sums
+
+    async def du(self, path: AnyPath = "/") -> Usage:
+        """Add up what is below `path`."""
+        top = await self._status(path)
+        if top.attributes.kind is not Kind.FOLDER:
+            size = top.attributes.length
+            return Usage(files=1, folders=0, size_bytes=size, stored_bytes=size * top.attributes.replicas)
+        files, folders, size, stored = 0, 1, 0, 0
+        waiting = [parse_path(path)]
+        while waiting:  # ends because every folder is listed once
+            folder = waiting.pop()
+            async for entry in self.scandir(folder):
+                if entry.is_dir():
+                    folders += 1
+                    waiting.append(join(folder, parse_path("/" + entry.name)[1:]))
+                else:
+                    files += 1
+                    size += entry.stat.size
+                    stored += entry.stat.size * entry.stat.replicas
+        return Usage(files=files, folders=folders, size_bytes=size, stored_bytes=stored)

@@ -1,0 +1,183 @@
+"""A bounded cache of chunk places by (inode, index). GFS paper, section 2.7.1.
+
+Invariants:
+    1. A place is used for at most min(client's limit, master's limit) seconds, counted from the question.
+    2. A hole is never cached (rule 9): that a chunk is absent is asked anew each time.
+    3. It holds at most LOCATIONS_MAX places; the one unused for longest goes first.
+
+A stale place harms nobody: replicas that are behind or excluded refuse, and the reader then forgets the place.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cairnfs.client.connection import Connection
+from cairnfs.env.addresses import split_address
+from cairnfs.errors import BadRequestError, PeerError
+from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
+from cairnfs.limits import LOCATIONS_MAX
+from cairnfs.tasks import Turns
+from cairnfs.wire.common import ChunkPlace
+from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
+
+_FIND_AHEAD = 8
+"""Places asked for at a time: a sequential reader needs the next ones soon. GFS paper, section 2.7.1 does so too."""
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """A place with the order in which its replicas are tried."""
+
+    place: ChunkPlace
+    order: list[str]
+    expires_s: float
+
+    @property
+    def primary_address(self) -> str:
+        """Address of the primary; "" if nobody holds the lease."""
+        place = self.place
+        return next((member.address for member in place.members if member.server == place.primary), "")
+
+    @property
+    def takes_mutations(self) -> bool:
+        return not self.place.closed and bool(self.primary_address)
+
+
+class Accused(NamedTuple):
+    """Who did not serve this client, and at which version: rule 20, the master probes and raises."""
+
+    version: ChunkVersion
+    server: ServerId
+
+
+NOBODY = Accused(NO_VERSION, NO_SERVER)
+
+
+class Locations:
+    """The places one client knows."""
+
+    def __init__(self, connection: Connection, *, limit: int = LOCATIONS_MAX) -> None:
+        self._connection = connection
+        self._limit = limit
+        self._known: dict[tuple[InodeId, int], Known] = {}  # least recently used first
+        self._turns = Turns()
+        self._near_host = _host(connection.config.near)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return f"<Locations of {len(self._known)} chunks>"
+
+    def peek(self, inode: InodeId, index: int) -> Known | None:
+        """Return the cached place if its time has not passed."""
+        key = (inode, index)
+        known = self._known.pop(key, None)
+        if known is None or known.expires_s <= self._connection.env.clock.now_s():
+            return None
+        self._known[key] = known
+        return known
+
+    async def find(self, inode: InodeId, index: int) -> Known | None:
+        """Return where the chunk is, from the cache or the master; None for a hole.
+
+        Raises:
+            NotFoundError: the inode is gone. ConnectError: no master.
+        """
+        counters = self._connection.counters
+        known = self.peek(inode, index)
+        if known is None:
+            # Pieces of one chunk are read side by side: one question serves them all.
+            async with self._turns.hold((inode, index)):
+                known = self.peek(inode, index)
+                if known is None:
+                    counters.location_misses += 1
+                    await self.ask(inode, index, count=_FIND_AHEAD)
+                    return self.peek(inode, index)
+        counters.location_hits += 1
+        return known
+
+    async def ask(self, inode: InodeId, index: int, *, count: int = 1) -> Places:
+        """Ask the master, whatever is cached, and remember the answer."""
+        asked_s = self._connection.env.clock.now_s()
+        places = await self._connection.ask(FindChunks(inode=inode, index=index, count=count))
+        found = {place.index for place in places.places}
+        for missing in range(index, index + count):
+            if missing not in found:
+                self.forget(inode, missing)
+        for place in places.places:
+            self.remember(inode, place, asked_s=asked_s)
+        return places
+
+    async def lease(
+        self,
+        inode: InodeId,
+        index: int,
+        *,
+        create: bool,
+        not_this: Known | None = None,
+        append: bool = False,
+        accused: Accused = NOBODY,
+    ) -> Known:
+        """Return a place whose primary should take mutations; ask the master if the cache has none but `not_this`.
+
+        Raises:
+            TooFewCopiesError, NoCopyError: no set could be made now. NotFoundError: no such chunk, not `create`.
+        """
+        async with self._turns.hold((inode, index)):
+            known = self.peek(inode, index)
+            if known is not None and known.takes_mutations and known is not not_this:
+                return known
+            asked_s = self._connection.env.clock.now_s()
+            request = LeaseChunk(
+                inode=inode,
+                index=index,
+                create=create,
+                near=self._connection.config.near,
+                failed=accused.version,
+                suspect=accused.server,
+                append=append,
+            )
+            places = await self._connection.ask(request, timeout_s=self._connection.config.data_timeout_s)
+            if len(places.places) != 1:
+                raise PeerError(what=f"lease answered with {len(places.places)} places", peer="master")
+            return self.remember(inode, places.places[0], asked_s=asked_s)
+
+    def remember(self, inode: InodeId, place: ChunkPlace, *, asked_s: float | None = None) -> Known:
+        """Cache a place that the master told just now (or at `asked_s`)."""
+        connection = self._connection
+        since_s = connection.env.clock.now_s() if asked_s is None else asked_s
+        limit_s = min(connection.config.location_cache_s, connection.info.location_cache_s)
+        known = Known(place, self._order(place), since_s + limit_s)
+        self._known.pop((inode, place.index), None)
+        self._known[(inode, place.index)] = known
+        while len(self._known) > self._limit:
+            del self._known[next(iter(self._known))]
+        return known
+
+    def _order(self, place: ChunkPlace) -> list[str]:
+        """Nearest first: the servers of this machine, then the others in an order of chance."""
+        addresses = [member.address for member in place.members]
+        self._connection.env.random.shuffle(addresses)
+        near = self._connection.config.near
+        addresses.sort(key=lambda address: (address != near, not self._near_host or _host(address) != self._near_host))
+        return addresses
+
+    def forget(self, inode: InodeId, index: int, *, only: Known | None = None) -> None:
+        """Drop a place; with `only`, only if it is still that one."""
+        known = self._known.get((inode, index))
+        if known is not None and (only is None or known is only):
+            del self._known[(inode, index)]
+            self._connection.counters.location_refreshes += 1
+
+    def forget_from(self, inode: InodeId, index: int = 0) -> None:
+        """Drop all places of a file from chunk `index` on: its map has changed."""
+        for key in [key for key in self._known if key[0] == inode and key[1] >= index]:
+            del self._known[key]
+
+
+def _host(address: str) -> str:
+    try:
+        return split_address(address)[0] if address else ""
+    except BadRequestError:
+        return address

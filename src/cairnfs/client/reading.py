@@ -1,0 +1,246 @@
+"""Byte ranges of a file, from whichever replicas may answer. GFS paper, sections 2.3 and 2.7; rules 5 to 9, 16.
+
+    range ──▶ pieces (never across a chunk end, 1 MiB) ──▶ nearest replica ──▶ the caller's buffer
+                                                       └─▶ the next one on any failure; then the master is asked anew
+
+Invariants:
+    1. Rule 16: every byte given out was verified here (blocks) or by the server with a checksum for the way.
+    2. Rule 7: the end of a file is told only by `lengths.Lengths`, asked after the read began.
+    3. Rule 8: one piece is one request at one replica; a piece that fails starts anew elsewhere.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cairnfs.checksum import crc32c, piece_crcs
+from cairnfs.client.connection import Connection
+from cairnfs.client.lengths import Lengths
+from cairnfs.client.locations import Known, Locations
+from cairnfs.client.window import side_by_side
+from cairnfs.errors import (
+    BusyError,
+    CairnError,
+    ChecksumError,
+    NoCopyError,
+    NotReadableError,
+    PeerError,
+    Retry,
+)
+from cairnfs.ids import InodeId
+from cairnfs.limits import BLOCK_BYTES, PIECE_BYTES, Geometry
+from cairnfs.rpc.retry import with_retries
+from cairnfs.wire.chunk_reads import ChunkData, ReadChunk
+
+logger = logging.getLogger(__name__)
+
+_IN_FLIGHT = 6
+"""Pieces of one read under way at once: enough to hide a round trip, few enough for a server's patience."""
+_TRY_S = 5.0
+"""A replica that is silent for so long is left for the next one; the last gets the whole data deadline."""
+_SLOW_S = 1.0
+_PENALTY_S = 10.0
+"""A replica that failed, or took longer than _SLOW_S, is tried last for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range inside one chunk."""
+
+    index: int
+    start: int
+    """In the chunk."""
+    length: int
+    at: int
+    """Where its first byte goes in the caller's buffer."""
+
+
+def plan_pieces(offset: int, length: int, geometry: Geometry, piece_bytes: int = PIECE_BYTES) -> list[Piece]:
+    """Cut a file's range at chunk ends and at multiples of `piece_bytes` inside each chunk."""
+    pieces = []
+    at = 0
+    while at < length:
+        index, start = divmod(offset + at, geometry.chunk_bytes)
+        count = min(length - at, geometry.chunk_bytes - start, piece_bytes - start % piece_bytes)
+        pieces.append(Piece(index=index, start=start, length=count, at=at))
+        at += count
+    return pieces
+
+
+class Reader:
+    """Reads of one client."""
+
+    def __init__(self, connection: Connection, locations: Locations, lengths: Lengths) -> None:
+        self._connection = connection
+        self._locations = locations
+        self._lengths = lengths
+        self._avoid_until_s: dict[str, float] = {}
+
+    async def read_into(
+        self, inode: InodeId, offset: int, view: memoryview, *, end: int | None = None, stale_ok: bool = False
+    ) -> int:
+        """Fill `view` from byte `offset` of the file; return how many bytes there were before its end.
+
+        Holes are zeros. Fewer than asked for: the end of the file was confirmed after the call (rule 7), or was given
+        as `end` by a caller who had it confirmed since its own beginning.
+
+        Raises:
+            NoCopyError: no replica could be read within the data deadline. NotFoundError: the inode is gone.
+        """
+        assert not view.readonly, "a buffer to read into must be writable"
+        wanted = len(view) if end is None else max(0, min(len(view), end - offset))
+        if wanted == 0:
+            return 0
+        pieces = plan_pieces(offset, wanted, self._connection.geometry)
+        holes: dict[int, bool] = {}
+
+        counts = await side_by_side(
+            [partial(self._read_piece, inode, piece, view, holes=holes, stale_ok=stale_ok) for piece in pieces],
+            width=_IN_FLIGHT,
+        )
+        short = [
+            replace(piece, start=piece.start + got, length=piece.length - got, at=piece.at + got)
+            for piece, got in zip(pieces, counts, strict=True)
+            if got < piece.length
+        ]
+        if short:
+            wanted = await self._settle(inode, offset, view[:wanted], short, end=end)
+        self._connection.counters.reads += 1
+        self._connection.counters.bytes_read += wanted
+        return wanted
+
+    async def _settle(
+        self, inode: InodeId, offset: int, view: memoryview, short: list[Piece], *, end: int | None
+    ) -> int:
+        """Decide for each missing range: beyond the end of the file, a hole, or bytes that were not committed yet."""
+        length = await self._lengths.of_inode(inode) if end is None else end
+        wanted = max(0, min(len(view), length - offset))
+        chunk_lengths: dict[int, int] = {}
+        for piece in short:
+            if piece.at >= wanted:
+                continue
+            count = min(piece.length, wanted - piece.at)
+            if piece.index not in chunk_lengths:
+                chunk_lengths[piece.index] = await self._lengths.of_chunk(inode, piece.index)
+            data = max(0, min(count, chunk_lengths[piece.index] - piece.start))
+            if data:
+                await self._read_piece(inode, replace(piece, length=data), view, holes={}, whole=True)
+            view[piece.at + data : piece.at + count] = bytes(count - data)
+        return wanted
+
+    async def _read_piece(
+        self,
+        inode: InodeId,
+        piece: Piece,
+        view: memoryview,
+        *,
+        holes: dict[int, bool],
+        whole: bool = False,
+        stale_ok: bool = False,
+    ) -> int:
+        """Read one piece into its part of `view`; return how many bytes a replica had (0 for a hole).
+
+        `whole`: the bytes are known to be committed, so fewer are no answer.
+        """
+        target = view[piece.at : piece.at + piece.length]
+
+        async def attempt() -> int:
+            if piece.index in holes:
+                return 0
+            known = await self._locations.find(inode, piece.index)
+            if known is None:
+                holes[piece.index] = True
+                return 0
+            try:
+                return await self._from_replicas(known, piece, target, whole=whole, stale_ok=stale_ok)
+            except CairnError:
+                self._locations.forget(inode, piece.index, only=known)
+                raise
+
+        return await with_retries(
+            attempt,
+            random=self._connection.env.random,
+            clock=self._connection.env.clock,
+            timeout_s=self._connection.config.data_timeout_s,
+        )
+
+    async def _from_replicas(
+        self, known: Known, piece: Piece, target: memoryview, *, whole: bool, stale_ok: bool
+    ) -> int:
+        handle = known.place.handle
+        failed: CairnError = NoCopyError(chunk=handle, why="no live replica is known")
+        addresses = self._preferred(known.order)
+        for number, address in enumerate(addresses):
+            is_last = number == len(addresses) - 1
+            patience_s = self._connection.config.data_timeout_s if is_last else _TRY_S
+            began_s = self._connection.env.clock.now_s()
+            try:
+                got = await self._from_one(address, known, piece, target, patience_s=patience_s, stale_ok=stale_ok)
+            except CairnError as error:
+                if not _next_may_help(error):
+                    raise
+                self._connection.counters.replicas_failed += 1
+                logger.debug("read failed chunk=%016x server=%s error=%s", handle, address, error)
+                self._avoid(address)
+                failed = error
+                continue
+            if self._connection.env.clock.now_s() - began_s > _SLOW_S:
+                self._avoid(address)
+            if got == len(target) or not whole:
+                return got
+            failed = NotReadableError(chunk=handle, why=f"only {got} of {len(target)} bytes are committed there")
+        if failed.retry is Retry.REFRESH:
+            raise failed
+        raise NoCopyError(chunk=handle, why=str(failed)) from failed
+
+    def _preferred(self, order: list[str]) -> list[str]:
+        now_s = self._connection.env.clock.now_s()
+        if not self._avoid_until_s:
+            return order
+        return sorted(order, key=lambda address: self._avoid_until_s.get(address, 0.0) > now_s)
+
+    def _avoid(self, address: str) -> None:
+        now_s = self._connection.env.clock.now_s()
+        self._avoid_until_s = {server: until_s for server, until_s in self._avoid_until_s.items() if until_s > now_s}
+        self._avoid_until_s[address] = now_s + _PENALTY_S
+
+    async def _from_one(
+        self, address: str, known: Known, piece: Piece, target: memoryview, *, patience_s: float, stale_ok: bool
+    ) -> int:
+        """Ask one replica. Whole blocks come straight into the target; else the blocks around it are fetched."""
+        block_bytes = self._connection.geometry.block_bytes
+        start, end = piece.start, piece.start + len(target)
+        if len(target) >= min(BLOCK_BYTES, block_bytes):
+            start -= start % block_bytes
+            end += -end % block_bytes
+        is_direct = end - start == len(target)
+        request = ReadChunk(
+            handle=known.place.handle,
+            version=known.place.version,
+            offset=start,
+            length=end - start,
+            stale_ok=stale_ok,
+        )
+        reply, payload = await self._connection.caller.call_for_payload(
+            address, request, timeout_s=patience_s, into=target if is_direct else None
+        )
+        if not _verify(reply, payload, block_bytes):
+            self._connection.counters.checksums_failed += 1
+            raise ChecksumError(what=f"bytes of chunk {known.place.handle:016x} from {address}")
+        if not reply.start <= piece.start or (is_direct and reply.start != start):
+            raise PeerError(what=f"asked for bytes from {start}, got them from {reply.start}", peer=address)
+        skip = piece.start - reply.start
+        count = max(0, min(len(target), len(payload) - skip))
+        if not is_direct:
+            target[:count] = payload[skip : skip + count]
+        return count
+
+
+def _verify(reply: ChunkData, payload: memoryview, block_bytes: int) -> bool:
+    if reply.exact:
+        return reply.crcs == [crc32c(payload)] or (not payload and reply.crcs in ([], [0]))
+    return reply.start % block_bytes == 0 and reply.crcs == piece_crcs(payload, block_bytes)
+
+
+def _next_may_help(error: CairnError) -> bool:
+    return error.retry is not Retry.NEVER or isinstance(error, PeerError | BusyError)

@@ -1,0 +1,63 @@
+"""Setting a file's length. Rules 6, 9 and 18.
+
+The chunk that the new end cuts is cut at its primary first, then the master drops the chunks beyond and sets the
+length, in one commit. Longer than before: the rest is a hole.
+"""
+
+from cairnfs.client.appending import Appender
+from cairnfs.client.connection import Connection
+from cairnfs.client.lengths import Lengths
+from cairnfs.client.locations import Known, Locations
+from cairnfs.client.mutating import Mutator
+from cairnfs.errors import BadRequestError
+from cairnfs.ids import InodeId
+from cairnfs.wire.mutations import TruncateChunk, Written
+from cairnfs.wire.namespace import Truncate
+
+
+class Truncator:
+    """Truncations of one client."""
+
+    def __init__(
+        self, connection: Connection, locations: Locations, lengths: Lengths, mutator: Mutator, appender: Appender
+    ) -> None:
+        self._connection = connection
+        self._locations = locations
+        self._lengths = lengths
+        self._mutator = mutator
+        self._appender = appender
+
+    async def truncate(self, inode: InodeId, length: int) -> None:
+        """Set the length, durably. An interrupted call may have cut the last chunk only.
+
+        Raises:
+            BadRequestError: negative. IsFolderError, NotFoundError: nothing was changed.
+        """
+        if length < 0:
+            raise BadRequestError(what=f"a file cannot have {length} bytes")
+        index, cut = divmod(length, self._connection.geometry.chunk_bytes)
+        if cut and await self._lengths.of_chunk(inode, index) > cut:
+            await self._cut_chunk(inode, index, cut)
+        with self._connection.sequences.once() as once:
+            await self._connection.ask(Truncate(inode=inode, length=length, once=once))
+        self._locations.forget_from(inode, index)
+        self._appender.forget(inode)
+
+    async def _cut_chunk(self, inode: InodeId, index: int, length: int) -> None:
+        sequence = self._connection.sequences.take()
+
+        async def send(known: Known) -> Written:
+            request = TruncateChunk(
+                handle=known.place.handle,
+                version=known.place.version,
+                client=self._connection.client,
+                sequence=sequence,
+                lowest=self._connection.sequences.lowest,
+                length=length,
+            )
+            return await self._mutator.order(known, request)
+
+        try:
+            await self._mutator.run(inode, index, send, create=False)
+        finally:
+            self._connection.sequences.done(sequence)
