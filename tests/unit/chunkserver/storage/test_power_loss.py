@@ -150,7 +150,7 @@ async def crash_and_check(seed, stop_at, tear):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_what_was_acknowledged_as_durable_survives_a_power_loss_at_any_operation(seed):
-    """Goal: for any workload and any moment, recovery returns only bytes that were written and none that must be there is gone.
+    """Goal: at any moment of any workload, recovery finds what was acknowledged and only bytes that were written.
 
     Method: count the file operations of a random workload, then repeat it with the power going at some of them; each
     unflushed sector and name is kept or lost at random.
