@@ -184,9 +184,13 @@ def test_the_first_failed_flush_takes_the_disk_out_of_use(durable):
         replica = await make(store)
         await put(store, replica, 0, b"x" * 100, durable=True)
         world.trees["bad"].fail_sync = True
-        with pytest.raises(DiskFailedError):
+
+        async def put_and_flush():
             await put(store, replica, 100, b"y" * 100, durable=durable)
             await store.flush(replica)
+
+        with pytest.raises(DiskFailedError):
+            await put_and_flush()
         assert failed == [(replica.disk_id, store.usage()[0].failed)]
         assert replica.gone
         assert HANDLE not in store.replicas
