@@ -108,8 +108,10 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        # Up, never down: a timer that fires early would wait for zero seconds, for ever.
-        when_ns = max(self.now_ns, -int(-when * SECOND_NS // 1))
+        when_ns = max(self.now_ns, round(when * SECOND_NS))
+        if when_ns == self.now_ns and when > self.time():
+            # Less than a nanosecond to go is still a wait: else whoever waits for the rest of it does so for ever.
+            when_ns += 1
         timer = asyncio.TimerHandle(when_ns / SECOND_NS, callback, args, self, context)
         heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
         return timer
@@ -117,7 +119,8 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        rest_ns = max(1, round(delay * SECOND_NS)) if delay > 0 else 0
+        return self.call_at((self.now_ns + rest_ns) / SECOND_NS, callback, *args, context=context)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Leave it in the heap: it is passed over when its time comes."""
