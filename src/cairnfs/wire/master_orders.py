@@ -109,6 +109,9 @@ class Blocks(Reply, tag=0x174):
     """Per block."""
     filter: list[FilterEntry]
     digest: U63
+    held: list[tuple[U63, U63]] = []
+    """Ranges [start, end) overwritten at the source and not known to be committed: unreadable on every member until
+    the fence of the next version is done (rule 6)."""
 
 
 class ListBlocks(Request[Blocks], tag=0x74):
