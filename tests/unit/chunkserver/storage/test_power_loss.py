@@ -6,7 +6,6 @@ import random
 import pytest
 from tests.unit.chunkserver.storage.world import HANDLE, SMALL, World, content, make, put, run
 
-from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, Serial
 
 
@@ -16,32 +15,57 @@ class Model:
     def __init__(self):
         self.now = bytearray()
         self.may = []
+        self.touched = []
         self.durable_length = 0
         self.exists = False
+        self.number = 0
+        self.finished = 0
+        self.applied_length = 0
+        self.cuts = 0
 
     def begin_write(self, offset, data):
+        self.number += 1
         end = offset + len(data)
+        start = min(offset, len(self.now))
         grown = bytearray(self.now)
         grown.extend(bytes(max(0, end - len(grown))))
-        for place in range(len(self.now), end):
-            if place < len(self.may):
-                self.may[place].add(0)
-            else:
-                self.may.append({0})
         grown[offset:end] = data
-        for place in range(offset, end):
+        while len(self.may) < end:
+            self.may.append(set())
+            self.touched.append(0)
+        for place in range(start, end):
             self.may[place].add(grown[place])
+            self.touched[place] = self.number
         self.now = grown
 
+    def end_write(self):
+        self.finished = self.number
+        self.applied_length = len(self.now)
+
     def begin_cut(self, length):
+        self.cuts += 1
         self.durable_length = min(self.durable_length, length)
+        self.applied_length = min(self.applied_length, length)
         self.now = self.now[:length]
 
-    def durable(self, length=None):
-        upto = len(self.now) if length is None else length
-        self.durable_length = max(self.durable_length, upto)
-        for place in range(upto):
-            self.may[place] = {self.now[place]}
+    def end_cut(self):
+        self.cuts += 1
+        del self.may[len(self.now) :], self.touched[len(self.now) :]
+
+    def moment(self):
+        """Return what a flush that begins now must keep."""
+        return self.cuts, self.finished, self.applied_length
+
+    def flushed(self, moment):
+        cuts, finished, length = moment
+        if cuts == self.cuts:
+            self.durable_length = max(self.durable_length, length)
+            for place in range(length):
+                if self.touched[place] <= finished:
+                    self.may[place] = {self.now[place]}
+
+    def durable(self):
+        self.flushed(self.moment())
 
     def check(self, found):
         assert len(found) >= self.durable_length, (len(found), self.durable_length)
@@ -52,100 +76,144 @@ class Model:
         assert not wrong, (wrong[:5], len(wrong), self.durable_length)
 
 
-async def one_step(store, replica, model, chance):
-    kind = chance.choice(
-        ["append", "append", "burst", "plain", "overwrite", "overwrite", "hole", "flush", "cut", "header"]
-    )
-    data = chance.randbytes(chance.choice([1, 7, 100, 700, 1024, 1500, 3000]))
-    room = SMALL.chunk_bytes - replica.length
-    if kind in ("append", "plain", "hole") and room < 4000:
-        kind = "cut"
-    if kind == "append":
-        durable = chance.random() < 0.7
-        model.begin_write(replica.length, data)
-        await put(store, replica, replica.length, data, durable=durable)
-        if durable:
-            model.durable()
-    elif kind == "burst" and room > 1000:
-        pieces = [chance.randbytes(chance.randint(1, 60)) for _ in range(8)]
-        jobs, offset = [], replica.length
-        for piece in pieces:
-            model.begin_write(offset, piece)
-            jobs.append(put(store, replica, offset, piece, durable=True))
-            offset += len(piece)
-        for result in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+KINDS = ["append", "append", "burst", "plain", "overwrite", "overwrite", "hole", "flush", "cut", "header"]
+
+
+async def write(store, replica, model, offset, data, *, durable):
+    model.begin_write(offset, data)
+    await put(store, replica, offset, data, durable=durable)
+    model.end_write()
+    if durable:
         model.durable()
-    elif kind == "plain":
-        model.begin_write(replica.length, data)
-        await put(store, replica, replica.length, data, durable=False)
+
+
+async def burst(store, replica, model, chance):
+    """Appends that do not wait for one another; all have returned at its end."""
+    jobs = []
+    for _ in range(8):
+        data, offset = chance.randbytes(chance.randint(1, 60)), len(model.now)
+        model.begin_write(offset, data)
+        jobs.append(put(store, replica, offset, data, durable=True))
+    for result in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+    model.end_write()
+    model.durable()
+
+
+async def one_step(store, replica, model, chance):
+    kind = chance.choice(KINDS)
+    data = chance.randbytes(chance.choice([1, 7, 100, 700, 1024, 1500, 3000]))
+    if kind in ("append", "plain", "hole", "burst") and SMALL.chunk_bytes - replica.length < 4000:
+        kind = "cut"
+    if kind in ("append", "plain"):
+        durable = kind == "append" and chance.random() < 0.7
+        await write(store, replica, model, replica.length, data, durable=durable)
+    elif kind == "hole":
+        await write(store, replica, model, replica.length + 500, data[:500], durable=chance.random() < 0.5)
+    elif kind == "burst":
+        await burst(store, replica, model, chance)
     elif kind == "overwrite" and replica.length:
         offset = chance.randrange(replica.length)
         data = data[: SMALL.chunk_bytes - offset]
-        durable = chance.random() < 0.3
-        model.begin_write(offset, data)
-        await put(store, replica, offset, data, durable=durable)
-        if durable:
-            model.durable()
-    elif kind == "hole":
-        model.begin_write(replica.length + 500, data[:500])
-        await put(store, replica, replica.length + 500, data[:500], durable=chance.random() < 0.5)
+        await write(store, replica, model, offset, data, durable=chance.random() < 0.3)
     elif kind == "flush":
         await store.flush(replica)
         model.durable()
     elif kind == "cut" and replica.length:
-        length = chance.randrange(replica.length)
+        length = chance.choice([chance.randrange(replica.length), replica.length // 1024 * 1024, 0])
         model.begin_cut(length)
         await store.truncate(replica, length, serial=Serial(1))
-        model.may = model.may[: len(model.now)]
+        model.end_cut()
         model.durable()
     elif kind == "header":
         await store.set_header(replica, promised=(3, chance.randrange(1000)))
 
 
-async def workload(world, seed, stop_at, steps=14):
-    """Run until the power fails; return the model, and what must be in the header."""
+async def keep_flushing(store, replica, model, chance, steps):
+    """Flush now and then, beside the other calls."""
+    for _ in range(steps):
+        for _ in range(chance.randrange(12)):
+            await asyncio.sleep(0)
+        moment = model.moment()
+        await store.flush(replica)
+        model.flushed(moment)
+
+
+async def use(store, handle, model, seed, steps):
     chance = random.Random(seed)
-    world.tree.stop_at = stop_at
-    model = Model()
-    store = None
-    try:
-        store = await world.open(segment_bytes=chance.choice([600, 3000, 1 << 20]))
-        replica = await make(store)
-        model.exists = True
+    replica = await make(store, handle)
+    model.exists = True
+
+    async def mutate():
         for _ in range(steps):
             await one_step(store, replica, model, chance)
-    except CairnError:
-        assert stop_at is not None
+
+    jobs = [mutate()]
+    if seed % 2:
+        jobs.append(keep_flushing(store, replica, model, random.Random(-seed), steps))
+    for result in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def workload(world, seed, stop_at, steps=14):
+    """Run until the power fails; return the store and a model for each of two replicas."""
+    world.tree.stop_at = stop_at
+    models = {HANDLE: Model(), ChunkHandle(2): Model()}
+    segment_bytes = random.Random(seed).choice([600, 3000, 1 << 20])
+    store = None
+    try:
+        store = await world.open(segment_bytes=segment_bytes)
+        jobs = [use(store, handle, model, seed + place, steps) for place, (handle, model) in enumerate(models.items())]
+        for result in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
     except OSError:
         assert stop_at is not None
-    return store, model
+    return store, models
+
+
+async def check(store, handle, model):
+    found = store.replicas.get(handle)
+    if model.exists:
+        assert found is not None, store.damaged
+    if found is None:
+        return b""
+    assert not found.unbroken
+    data = await content(store, found)
+    model.check(data)
+    more = b"and on"[: SMALL.chunk_bytes - len(data)]
+    await put(store, found, found.length, more, durable=True)
+    return data + more
 
 
 async def crash_and_check(seed, stop_at, tear):
     world = World(seed)
-    store, model = await workload(world, seed, stop_at)
+    store, models = await workload(world, seed, stop_at)
     if store is not None:
         await world.lose_power(store, tear)
     else:
         world.tree.lose_power(tear)
+    if chance_of(tear) < 0.3:
+        # A second power loss, while the first is being recovered from.
+        world.tree.stop_at = tear % 150
+        try:
+            store = await world.open()
+            await world.lose_power(store, tear)
+        except OSError:
+            world.tree.lose_power(tear)
     again = await world.open()
-    found = again.replicas.get(HANDLE)
-    if model.exists:
-        assert found is not None, again.damaged
-    if found is not None:
-        assert not found.unbroken
-        before = await content(again, found)
-        model.check(before)
-        await put(again, found, found.length, b"and on"[: SMALL.chunk_bytes - found.length], durable=True)
-        await world.lose_power(again, tear + 1)
-        third = await world.open()
-        assert (await content(third, third.replicas[HANDLE])) == before + b"and on"[: SMALL.chunk_bytes - len(before)]
-        await third.close()
-    else:
-        await again.close()
-    return world
+    expected = {handle: await check(again, handle, model) for handle, model in models.items()}
+    await world.lose_power(again, tear + 1)
+    third = await world.open()
+    for handle, replica in third.replicas.items():
+        assert await content(third, replica) == expected[handle]
+    await third.close()
+
+
+def chance_of(number):
+    return random.Random(number).random()
 
 
 @pytest.mark.parametrize("seed", range(30))
