@@ -273,16 +273,15 @@ class Session:
         self._go_on()
 
     def _answer_with_payload(self, job: Job, answer: Answer) -> None:
+        frame: bytes | None = None
         try:
-            head = encode_message(answer.reply)
             size = payload_size(answer.payload)
             if size > PAYLOAD_BYTES_MAX:
                 raise BadRequestError(what=f"answer with {size} bytes; at most {PAYLOAD_BYTES_MAX} are sent")
-        except BaseException:
-            if answer.release is not None:
+            frame = encode_frame(self._protocol, FrameKind.REPLY, job.number, encode_message(answer.reply), size)
+        finally:
+            if frame is None and answer.release is not None:
                 answer.release()
-            raise
-        frame = encode_frame(self._protocol, FrameKind.REPLY, job.number, head, size)
         self._channel.send(frame, answer.payload, answer.release)
 
 

@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from tests.unit.rpc.world import LoopClock, VirtualLoop
+from tests.unit.rpc.world import LoopClock, VirtualLoop, passing
 
 from cairnfs.errors import (
     BadRequestError,
@@ -91,7 +91,7 @@ def test_a_refresh_may_wait_and_its_failure_counts_as_one_of_the_attempt():
 
     async def refresh(error):
         calls.append(error)
-        await asyncio.sleep(1)
+        await passing(1)
         if len(calls) == 1:
             raise UNSURE  # of the question, not of the attempt
         if len(calls) == 2:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import uvloop
-from tests.unit.rpc.world import MIB, GetBytes, GotBytes, Put, PutDone, RawSink, Say
+from tests.unit.rpc.world import MIB, GetBytes, GotBytes, Put, PutDone, RawSink, Say, StreamPut, StreamPutDone
 
 from cairnfs.env.real import real_env
 from cairnfs.errors import ConnectError, ConnectionLostError
@@ -108,8 +108,6 @@ def test_garbage_is_dropped_and_others_are_served(run):
 
 def test_a_payload_is_passed_on_through_three_servers(run):
     async def scenario(env, server, caller):
-        from tests.unit.rpc.test_payloads import StreamPut, StreamPutDone
-
         servers = [server] + [Server(env, role="server", cluster="abc", boot=BootId(n)) for n in (4, 5)]
         addresses = []
 

@@ -44,6 +44,14 @@ class Touch(Request[Done], tag=0x9004):
     pass
 
 
+class StreamPutDone(Reply, tag=0x9150):
+    total: U32 = 0
+
+
+class StreamPut(Request[StreamPutDone], tag=0x9050):
+    bulk = True
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Time jumps to the next timer when nobody has anything to do; if there is none, the test is stuck."""
 
@@ -200,7 +208,7 @@ class MemoryNetwork:
 
     async def connect(self, address, make_sink, *, timeout_s):
         if self.silent:
-            await asyncio.sleep(timeout_s)
+            await passing(timeout_s)
             raise ConnectError(address=address, why="no answer in time")
         accept = self.listeners.get(address)
         if accept is None:
@@ -335,6 +343,14 @@ def run(scenario, **options):
     finally:
         loop.close()
     assert not problems, problems
+
+
+async def passing(seconds):
+    """Let (virtual) time pass."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(seconds, over.set_result, None)
+    await over
 
 
 async def turns(count=50):
