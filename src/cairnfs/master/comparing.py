@@ -1,0 +1,75 @@
+"""What a reported replica is worth: compared with the record, when a server reports it. Rules 2, 4, 5, 9, 22. Pure.
+
+A replica is current because the record names its server, never because of its version; all others are excluded from
+serving before their server gets its first serving lease.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cairnfs.ids import NO_VERSION, BootId, ChunkVersion, ServerId
+from cairnfs.master.exclusions import after
+from cairnfs.meta.tables import ChunkRow, PurgedRow
+from cairnfs.wire.membership import Exclusion, ReplicaReport
+
+
+class Worth(StrEnum):
+    """What a replica is."""
+
+    CURRENT = "current"
+    UNSEALED = "unsealed"  # the record says closed, the replica does not know it yet
+    RESTARTED = "restarted"  # of an open version, but of an earlier boot: a raise brings it back
+    STALE = "stale"  # the record does not name its server, or it is older than the record
+    ORPHAN = "orphan"  # no file uses the chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    worth: Worth
+    exclusions: tuple[Exclusion, ...] = ()
+
+
+def judge(
+    row: ChunkRow | None,
+    purged: PurgedRow | None,
+    report: ReplicaReport,
+    server: ServerId,
+    boot: BootId,
+    *,
+    is_busy: bool = False,
+) -> Verdict:
+    """Compare one replica with its record. `is_busy`: a raise, copy or repair of the chunk is under way."""
+    handle = report.handle
+    if row is None:
+        barrier = purged.barrier if purged is not None else NO_VERSION
+        return Verdict(Worth.ORPHAN, _barrier(report, barrier))
+    barriers = _barrier(report, row.barrier)
+    worth = _worth(row, report, server, boot)
+    if worth in (Worth.CURRENT, Worth.UNSEALED):
+        return Verdict(worth, barriers)
+    if worth is Worth.RESTARTED:
+        below = after(row.version)
+    elif report.version < row.version:
+        below = row.version
+    elif is_busy:
+        # A copy or a raise is under way and may be about to name this very replica. Until then it is either the same
+        # as the others (closed) or incomplete and silent, and the end of the raise excludes whom it does not name.
+        return Verdict(worth, barriers)
+    else:
+        below = after(report.version)
+    return Verdict(worth, (*barriers, Exclusion(handle=handle, below=below)))
+
+
+def _worth(row: ChunkRow, report: ReplicaReport, server: ServerId, boot: BootId) -> Worth:
+    named = next((recorded for member, recorded in row.members if member == server), None)
+    if named is None or report.incomplete or report.version < row.version:
+        return Worth.STALE
+    if not row.closed:
+        return Worth.CURRENT if named == boot else Worth.RESTARTED
+    return Worth.CURRENT if report.closed else Worth.UNSEALED
+
+
+def _barrier(report: ReplicaReport, barrier: ChunkVersion) -> tuple[Exclusion, ...]:
+    if barrier == NO_VERSION:
+        return ()
+    return (Exclusion(handle=report.handle, below=barrier, barrier=True),)

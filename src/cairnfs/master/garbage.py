@@ -1,0 +1,221 @@
+"""Deleting replicas that nobody needs. GFS paper, sections 4.4 and 4.5; rules 22 and 23.
+
+    orphan    no file uses the chunk (purged, or a copy that was never used)
+    stale     the record does not name its server, and the goal is met by others
+    excess    more current copies than the goal: one leaves the record first, and is stale then
+
+Guards, each of which alone stops a deletion: the safe start is over; metadata are not older than the cluster; the chunk
+is not busy; exact version; the goal is met by confirmed copies on live servers (never the last one, rule 23); the brake
+on deletions that no purge in the log explains.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cairnfs.errors import CairnError
+from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
+from cairnfs.limits import DELETE_BRAKE_COUNT, DELETE_BRAKE_FRACTION, ORDER_TIMEOUT_S
+from cairnfs.master.reign import Reign
+from cairnfs.master.sessions import Session
+from cairnfs.meta import read
+from cairnfs.meta.commands import PurgeDone, RemoveMember
+from cairnfs.meta.tables import ChunkRow, get_chunk, get_counters
+from cairnfs.meta.views import MetaRead
+from cairnfs.units import HOUR_S
+from cairnfs.wire.master_orders import DeleteReplicas
+
+logger = logging.getLogger(__name__)
+
+SLICE = 2000
+"""Replicas of one server looked at in one step."""
+BATCH = 500
+"""Replicas in one order."""
+
+
+class Why(StrEnum):
+    PURGED = "purged"  # explained by a purge in the log: no brake
+    ORPHAN = "orphan"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    handle: ChunkHandle
+    version: ChunkVersion
+    why: Why
+
+
+class Garbage:
+    """Looks at one server at a time."""
+
+    def __init__(self, reign: Reign, is_safe: Callable[[], bool]) -> None:
+        self._reign = reign
+        self._is_safe = is_safe
+        self._cursor: dict[ServerId, int] = {}
+        self._turn = 0
+        self._unexplained: dict[ServerId, deque[tuple[float, int]]] = {}
+        self._braked: dict[ServerId, int] = {}
+        self._purge_cursor = 0
+
+    @property
+    def waiting(self) -> int:
+        """Replicas that the brake holds back."""
+        return sum(self._braked.values())
+
+    def warnings(self) -> list[str]:
+        return [
+            f"server {server:x}: {count} deletions wait for an operator (more than any purge explains)"
+            for server, count in sorted(self._braked.items())
+            if count
+        ]
+
+    def may_delete(self) -> bool:
+        """Rule 22: not while this master has just started, and not if its metadata are older than the cluster."""
+        reign = self._reign
+        safe = self._is_safe() or not reign.safeguards.safe_start
+        return safe and not reign.rolled_back and not reign.is_deposed
+
+    async def step(self) -> None:
+        """Look at a slice of the next server and delete what is garbage there."""
+        if not self.may_delete():
+            return
+        sessions = [one for one in self._reign.sessions.live(self._reign.now_s()) if one.reported]
+        if not sessions:
+            return
+        self._turn += 1
+        session = sessions[self._turn % len(sessions)]
+        excess = await self._collect(session)
+        for handle, row in excess:
+            await self._leave(session, handle, row)
+        await self._forget_purged()
+
+    # ------------------------------------------------------------------ choosing
+
+    async def _collect(self, session: Session) -> list[tuple[ChunkHandle, ChunkRow]]:
+        """Delete orphans and stale replicas of a slice; return what is in excess there."""
+        handles = self._reign.inventory.of_server(session.server)
+        start = self._cursor.get(session.server, 0)
+        if start >= len(handles):
+            start = 0
+        some = handles[start : start + SLICE]
+        self._cursor[session.server] = start + SLICE
+        doomed: list[Doomed] = []
+        excess: list[tuple[ChunkHandle, ChunkRow]] = []
+        with self._reign.store.read() as view:
+            for handle in some:
+                found = self._judge(view, session, handle)
+                if isinstance(found, Doomed):
+                    doomed.append(found)
+                elif found is not None:
+                    excess.append((handle, found))
+        if start == 0:
+            self._braked.pop(session.server, None)
+        allowed = self._brake(session, doomed)
+        for first in range(0, len(allowed), BATCH):
+            await self._delete(session, allowed[first : first + BATCH])
+        return excess
+
+    def _judge(self, view: MetaRead, session: Session, handle: ChunkHandle) -> Doomed | ChunkRow | None:
+        reign = self._reign
+        held = reign.inventory.get(session.server, handle)
+        if held is None or reign.is_busy(handle):
+            return None
+        row = get_chunk(view, handle)
+        if row is None:
+            if handle >= get_counters(view).next_handle:
+                return None  # above all that this master knows: never garbage
+            why = Why.ORPHAN if read.purged(view, handle) is None else Why.PURGED
+            return Doomed(handle, held.version, why)
+        confirmed = [one for one in reign.live_current(row, handle) if reign.inventory.get(one.server, handle)]
+        if all(server != session.server for server, _ in row.members):
+            enough = len(confirmed) >= row.goal or not reign.safeguards.keep_last_copy
+            return Doomed(handle, held.version, Why.STALE) if enough else None
+        if row.closed and len(confirmed) > row.goal and self._fullest(confirmed) is session:
+            return row
+        return None
+
+    def _fullest(self, sessions: list[Session]) -> Session:
+        """Return whose copy goes: from the rack with the most copies, then from the fullest server."""
+        racks = [one.rack for one in sessions]
+        return max(
+            sessions,
+            key=lambda one: (
+                racks.count(one.rack) if one.rack else 1,
+                1.0 - one.free_bytes / max(1, one.total_bytes),
+                -one.server,
+            ),
+        )
+
+    def _brake(self, session: Session, doomed: list[Doomed]) -> list[Doomed]:
+        """Let through what a purge explains, and of the rest what stays within the brake."""
+        now_s = self._reign.now_s()
+        recent = self._unexplained.setdefault(session.server, deque())
+        while recent and recent[0][0] < now_s - HOUR_S:
+            recent.popleft()
+        held = self._reign.inventory.count(session.server)
+        room = max(DELETE_BRAKE_COUNT, int(held * DELETE_BRAKE_FRACTION)) - sum(count for _, count in recent)
+        explained = [one for one in doomed if one.why is Why.PURGED]
+        others = [one for one in doomed if one.why is not Why.PURGED]
+        allowed = others[: max(0, room)]
+        if allowed:
+            recent.append((now_s, len(allowed)))
+        if len(allowed) < len(others):
+            self._braked[session.server] = self._braked.get(session.server, 0) + len(others) - len(allowed)
+            logger.error("deletions wait for an operator server=%d count=%d", session.server, len(others))
+        return explained + allowed
+
+    # ------------------------------------------------------------------ doing
+
+    async def _delete(self, session: Session, doomed: list[Doomed]) -> None:
+        """Look once more, then order. Between the look and the order nothing can change: there is no await."""
+        reign = self._reign
+        with reign.store.read() as view:
+            still = [one for one in doomed if self._judge(view, session, one.handle) == one]
+        if not still or not self.may_delete():
+            return
+        order = DeleteReplicas(epoch=reign.epoch, replicas=[(one.handle, one.version) for one in still])
+        try:
+            answer = await reign.order(session.address, order, timeout_s=5 * ORDER_TIMEOUT_S)
+        except CairnError as error:
+            logger.info("deletion not answered server=%d why=%s", session.server, error)
+            return
+        versions = {one.handle: one.version for one in still}
+        for handle in answer.deleted:
+            held = reign.inventory.get(session.server, handle)
+            if held is not None and held.version == versions.get(handle):
+                reign.inventory.drop(session.server, handle)
+        reign.counters.add("replicas_deleted", len(answer.deleted))
+        logger.info("replicas deleted server=%d asked=%d deleted=%d", session.server, len(still), len(answer.deleted))
+
+    async def _leave(self, session: Session, handle: ChunkHandle, row: ChunkRow) -> None:
+        """An excess copy leaves the record; it is garbage from then on."""
+        reign = self._reign
+        async with reign.turns.hold(handle):
+            now = reign.chunk(handle)
+            if now is None or now.version != row.version or len(reign.live_current(now, handle)) <= now.goal:
+                return
+            try:
+                await reign.execute(RemoveMember(handle=handle, version=row.version, server=session.server))
+            except CairnError as error:
+                logger.info("excess copy stays chunk=%016x why=%s", handle, error)
+
+    async def _forget_purged(self) -> None:
+        """Purged chunks that no server holds any more need not be remembered, once every known server was heard."""
+        reign = self._reign
+        if reign.sessions.unheard():
+            return
+        done: list[ChunkHandle] = []
+        last = 0
+        with reign.store.read() as view:
+            for seen, (handle, _row) in enumerate(read.each_purged(view, self._purge_cursor)):
+                if seen == SLICE:
+                    break
+                last = handle
+                if not reign.inventory.holders(handle):
+                    done.append(handle)
+        self._purge_cursor = last
+        if done:
+            await reign.execute(PurgeDone(handles=done))

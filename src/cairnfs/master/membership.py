@@ -1,0 +1,288 @@
+"""Chunkservers come, report, live and go. Rules 2 to 6, 20; the other end of `wire.membership`.
+
+A session begins with `register`; after the last page of its full report has been compared it may get serving leases,
+each with the exclusions that its server has not confirmed. Heartbeats renew leases, also those of the predecessor of
+this master (a takeover disturbs no writer).
+"""
+
+import logging
+from collections.abc import Sequence
+
+from cairnfs.errors import BadRequestError, CairnError, NotLeaderError
+from cairnfs.ids import ChunkHandle, ChunkVersion
+from cairnfs.limits import PROBE_TIMEOUT_S
+from cairnfs.master.comparing import Worth, judge
+from cairnfs.master.granting import Granting
+from cairnfs.master.inventory import Held
+from cairnfs.master.reign import Reign
+from cairnfs.master.sessions import Known, Session
+from cairnfs.meta import read
+from cairnfs.meta.commands import CloseChunk, SeeServer
+from cairnfs.meta.tables import get_chunk, get_counters
+from cairnfs.wire.base import Ping
+from cairnfs.wire.common import Durability
+from cairnfs.wire.membership import (
+    ClosedReport,
+    Exclusion,
+    Heartbeat,
+    HeartbeatAnswer,
+    Register,
+    Registered,
+    ReplicaReport,
+    ReportAnswer,
+    ReportReplicas,
+    Settings,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """Handles what chunkservers say about themselves."""
+
+    def __init__(self, reign: Reign, granting: Granting) -> None:
+        self._reign = reign
+        self._granting = granting
+        config, identity = reign.config, reign.identity
+        self._settings = Settings(
+            heartbeat_s=config.heartbeat_s,
+            serving_lease_s=config.serving_lease_s,
+            serving_lease_quiet_s=config.serving_lease_quiet_s,
+            lease_s=config.lease_s,
+            chunk_bytes=identity.chunk_bytes,
+            block_bytes=identity.block_bytes,
+            durability=Durability(config.durability),
+            trash_s=config.replica_trash_s,
+            copies_min=identity.copies_min,
+        )
+
+    # ------------------------------------------------------------------ sessions
+
+    async def register(self, request: Register) -> Registered:
+        """Begin a session.
+
+        Raises:
+            NotLeaderError: the server has seen a higher epoch: this master was deposed.
+            BadRequestError: the same server id lives at another address. Nothing was changed.
+        """
+        reign = self._reign
+        reign.check_leads()
+        if request.epoch_seen > reign.epoch:
+            logger.error("server has seen a later master epoch=%d seen=%d", reign.epoch, request.epoch_seen)
+            raise NotLeaderError()
+        await self._refuse_twin(request)
+        await reign.execute(
+            SeeServer(
+                server=request.server,
+                boot=request.boot,
+                address=request.address,
+                rack=request.rack,
+                disks=[disk.disk for disk in request.disks],
+            )
+        )
+        older = reign.sessions.of(request.server)
+        if older is not None:
+            self.end(older, restarted=older.boot != request.boot)
+        reign.sessions.known[request.server] = Known(request.address, request.rack)
+        session = reign.sessions.begin(request, now_s=reign.now_s())
+        logger.info("server registered server=%d address=%s boot=%d", request.server, request.address, request.boot)
+        return Registered(
+            session=session.number, epoch=reign.epoch, cluster=reign.identity.cluster, settings=self._settings
+        )
+
+    async def _refuse_twin(self, request: Register) -> None:
+        """A copied disk folder would be the same server twice. Whoever lives at the older address keeps the name."""
+        reign = self._reign
+        older = reign.sessions.of(request.server)
+        if older is None or older.address == request.address or older.boot == request.boot:
+            return
+        if not reign.sessions.is_live(request.server, reign.now_s()):
+            return
+        try:
+            await reign.caller.call(older.address, Ping(), timeout_s=PROBE_TIMEOUT_S)
+        except CairnError:
+            return  # it has restarted at another port
+        raise BadRequestError(
+            what=f"server {request.server:x} already lives at {older.address}: is {request.address} a copy of its disk?"
+        )
+
+    def end(self, session: Session, *, restarted: bool = False) -> None:
+        """The session is over: dead, or replaced by a newer one."""
+        reign = self._reign
+        reign.exclusions.session_ended(session)
+        reign.sessions.end(session, restarted=restarted)
+        reign.inventory.clear(session.server)
+        if restarted:
+            for handle in reign.leases.of_primary(session.server):
+                reign.leases.drop(handle)  # rule 2: over when its primary restarted
+        logger.info("session ended server=%d restarted=%s", session.server, restarted)
+
+    # ------------------------------------------------------------------ reports
+
+    async def report(self, request: ReportReplicas) -> ReportAnswer:
+        """Take one page of the full report and compare it with the records.
+
+        Raises:
+            SessionLostError, BadRequestError: pages come in order; nothing was changed.
+        """
+        reign = self._reign
+        session = reign.sessions.by_number(request.session)
+        if request.page == 0:
+            reign.inventory.clear(session.server)
+            session.reported, session.page = False, 0
+        if request.page != session.page:
+            raise BadRequestError(what=f"page {session.page} of the report expected, not {request.page}")
+        session.heard_s = reign.now_s()
+        exclusions = self.take(session, request.replicas)
+        session.page += 1
+        if request.last:
+            session.reported = True
+            reign.exclusions.report_compared(session.server)
+            logger.info("report compared server=%d replicas=%d", session.server, reign.inventory.count(session.server))
+        return ReportAnswer(exclusions=exclusions)
+
+    def take(self, session: Session, replicas: Sequence[ReplicaReport]) -> list[Exclusion]:
+        """Enter replicas into the inventory and compare each with its record; return what was excluded."""
+        reign = self._reign
+        found: list[Exclusion] = []
+        with reign.store.read() as view:
+            next_handle = get_counters(view).next_handle
+            for report in replicas:
+                row = get_chunk(view, report.handle)
+                purged = read.purged(view, report.handle) if row is None else None
+                self._enter(session, report)
+                self._notice_rollback(report, next_handle)
+                is_busy = reign.is_busy(report.handle)
+                verdict = judge(row, purged, report, session.server, session.boot, is_busy=is_busy)
+                if verdict.worth is Worth.UNSEALED:
+                    self._granting.not_sealed(session.server, report.handle)
+                found.extend(verdict.exclusions)
+        now_s = reign.now_s()
+        for exclusion in found:
+            reign.exclusions.add(session.server, exclusion, now_s=now_s)
+        return found
+
+    def _enter(self, session: Session, report: ReplicaReport) -> None:
+        """A report that was under way while a raise ended must not undo what the raise has made certain."""
+        held = self._reign.inventory.get(session.server, report.handle)
+        if held is not None and held.version > report.version:
+            return
+        self._reign.inventory.put(session.server, report)
+
+    def _notice_rollback(self, report: ReplicaReport, next_handle: ChunkHandle) -> None:
+        """Rule 22: a replica above every number that this master knows means that its metadata are an old copy."""
+        reign = self._reign
+        if reign.rolled_back:
+            return
+        highest = max(report.version, report.promised)
+        if report.handle >= next_handle or highest > reign.highest_version:
+            reign.rolled_back = (
+                f"chunk {report.handle:016x} at {highest} is newer than this metadata: nothing will be deleted"
+            )
+            logger.error("metadata are older than the cluster: safe mode, no deletion: %s", reign.rolled_back)
+
+    # ------------------------------------------------------------------ heartbeats
+
+    async def heartbeat(self, request: Heartbeat) -> HeartbeatAnswer:
+        """Renew a session, its leases and its serving lease.
+
+        Raises:
+            SessionLostError: register anew.
+            NotLeaderError: this master cannot prove that it leads, so it renews nothing (rule 1).
+        """
+        reign = self._reign
+        session = reign.sessions.by_number(request.session, request.boot)
+        await reign.prove()
+        if request.closed:
+            await self.close_chunks(request.closed)
+        session = reign.sessions.by_number(request.session, request.boot)
+        now_s = reign.now_s()
+        session.heard_s = now_s
+        session.sent_at_s = max(session.sent_at_s, request.sent_at_s)
+        session.heartbeats += 1
+        session.load = request.load
+        session.take_disks(request.disks)
+        reign.exclusions.confirm_upto(session, request.exclusions_confirmed)
+        for handle in request.lost:
+            reign.inventory.drop(session.server, handle)
+        if request.gained:
+            self.take(session, request.gained)
+        renewed, unknown = reign.leases.renew(session.server, session.boot, request.leases, now_s)
+        if unknown:
+            renewed += self._adopt(session, unknown, now_s)
+        if self._granting.has_to_repeat(session.server):
+            reign.start(lambda: self._granting.repeat(session), name=f"repeat {session.server}")
+        fences = self._fences(session, request.fences_wanted, now_s) if request.fences_wanted else []
+        # Taken last: nothing can be added between this and the answer.
+        exclusions, upto, all_told = reign.exclusions.to_tell(session)
+        serves = session.reported and (all_told or not reign.safeguards.exclusions_before_renewal)
+        if serves:
+            reign.sessions.renew_serving(session, now_s=now_s)
+        return HeartbeatAnswer(
+            sent_at_s=request.sent_at_s,
+            serves=serves,
+            exclusions=exclusions if reign.safeguards.exclusions_before_renewal else [],
+            exclusions_upto=upto,
+            renewed=renewed,
+            fences_done=fences,
+            epoch=reign.epoch,
+        )
+
+    def _adopt(
+        self, session: Session, asked: list[tuple[ChunkHandle, ChunkVersion]], now_s: float
+    ) -> list[ChunkHandle]:
+        """A lease that this master did not grant: go on with it if the record agrees to version, primary and boot."""
+        reign = self._reign
+        adopted: list[ChunkHandle] = []
+        with reign.store.read() as view:
+            for handle, version in asked:
+                row = get_chunk(view, handle)
+                if row is None or row.closed or row.version != version or row.primary != session.server:
+                    continue
+                if (session.server, session.boot) not in row.members or reign.turns.is_held(handle):
+                    continue
+                members = self._granting.members(row)
+                reign.leases.grant(handle, version, primary=row.primary, members=members, now_s=now_s, is_opened=True)
+                adopted.append(handle)
+        if adopted:
+            logger.info("leases adopted server=%d count=%d", session.server, len(adopted))
+        return adopted
+
+    def _fences(
+        self, session: Session, wanted: list[tuple[ChunkHandle, ChunkVersion]], now_s: float
+    ) -> list[ChunkHandle]:
+        """Rule 6: of those it waits for, the chunks that nobody outside the set can be read from any more."""
+        done: list[ChunkHandle] = []
+        for handle, version in wanted:
+            held = self._reign.leases.get(handle, now_s)
+            if held is None or held.version != version or held.primary != session.server:
+                continue
+            if self._reign.exclusions.is_fenced(handle, [one.server for one in held.members], now_s):
+                done.append(handle)
+        return done
+
+    # ------------------------------------------------------------------ closing
+
+    async def close_chunks(self, closed: list[ClosedReport]) -> None:
+        """Record what primaries closed (rule 4): only at the version of the record. Others are out of date."""
+        reign = self._reign
+        commands = [CloseChunk(handle=one.handle, version=one.version, length=one.length) for one in closed]
+        results = await reign.execute_each(commands)
+        for one, result in zip(closed, results, strict=True):
+            if isinstance(result, CairnError):
+                logger.debug("close not recorded chunk=%016x version=%s why=%s", one.handle, one.version, result)
+            else:
+                self.note_closed(one.handle, one.version, one.length)
+
+    def note_closed(self, handle: ChunkHandle, version: ChunkVersion, length: int) -> None:
+        """All members flushed and stored `closed` before the primary said so; their own reports come later."""
+        reign = self._reign
+        reign.leases.drop(handle, version)
+        row = reign.chunk(handle)
+        if row is None or not row.closed or row.version != version:
+            return
+        held = Held(version, version, length, closed=True, incomplete=False, unbroken=True)
+        for server, boot in row.members:
+            session = reign.sessions.of(server)
+            if session is not None and session.boot == boot:
+                reign.inventory.set(server, handle, held)

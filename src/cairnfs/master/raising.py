@@ -1,0 +1,375 @@
+"""Raising a chunk to a new version: promise → reconcile → result → open, or seal. Rules 2, 3, 6, 12, 19, 20.
+
+        Promise      to all targets; from then on nothing is acked below the new version
+        Reconcile    all targets become equal to the source (`raise_plan`), flushed
+        result       one record in the log: version, set, primary (or: closed)
+        Open | Seal  the primary gets its role, or every replica is closed
+
+A target that fails burns the number: the next one is offered to those that are left, and the last result stays the base
+(rule 3). The caller holds the turn at the handle, so that one raise runs at a time.
+
+Invariants:
+    1. The result is logged only when every target has promised and holds the same flushed bytes.
+    2. At least one target is a full member of the last result: the source.
+    3. Nothing is opened with fewer members than rule 19 wants.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cairnfs.errors import CairnError, ChunkCorruptError, NoCopyError, NotFoundError, NotLeaderError, TooFewCopiesError
+from cairnfs.ids import NO_SERVER, BootId, ChunkHandle, ChunkVersion, ServerId
+from cairnfs.limits import DATA_CALL_S, META_CALL_S, ORDER_TIMEOUT_S, PROBE_TIMEOUT_S
+from cairnfs.master.granting import Granting
+from cairnfs.master.inventory import Held
+from cairnfs.master.raise_plan import Base, NoSource, Source, choose_source, is_equal
+from cairnfs.master.reign import Reign
+from cairnfs.master.sessions import Session
+from cairnfs.meta.commands import CloseChunk, OpenChunk
+from cairnfs.meta.tables import ChunkRow
+from cairnfs.tasks import gather_settled
+from cairnfs.wire.chunk_reads import HoldVersion
+from cairnfs.wire.master_orders import Promise, Promised, Reconcile, Reconciled, Seal
+from cairnfs.wire.membership import Exclusion
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS_MAX = 6
+"""Numbers burnt in one raise: each attempt leaves at least one server out, so more than a set's size is in vain."""
+
+
+class Aim(StrEnum):
+    """How a raise ends."""
+
+    OPEN = "open"
+    SEAL = "seal"
+
+
+@dataclass(slots=True)
+class Raise:
+    """One raise under way."""
+
+    handle: ChunkHandle
+    aim: Aim
+    joiners: Sequence[ServerId] = ()
+    near: str = ""
+    left_out: dict[ServerId, str] = field(default_factory=dict)
+    """Who failed in this raise, and how."""
+
+
+class Raising:
+    """Carries raises out."""
+
+    def __init__(self, reign: Reign, granting: Granting) -> None:
+        self._reign = reign
+        self._granting = granting
+
+    async def open(
+        self,
+        handle: ChunkHandle,
+        *,
+        suspects: Sequence[ServerId] = (),
+        joiners: Sequence[ServerId] = (),
+        without: Sequence[ServerId] = (),
+        near: str = "",
+    ) -> ChunkRow:
+        """Raise and grant; return the new record. The new version is open at its primary when this returns.
+
+        Raises:
+            NoCopyError: no source can be reached. Members may have promised: nothing is acked until a later raise.
+            TooFewCopiesError: fewer members than rule 19 wants.
+            NotFoundError: the chunk is gone.
+        """
+        left_out = {server: f"server {server} is left out" for server in without}
+        return await self._run(Raise(handle, Aim.OPEN, joiners, near, left_out), suspects)
+
+    async def seal(
+        self, handle: ChunkHandle, *, suspects: Sequence[ServerId] = (), joiners: Sequence[ServerId] = ()
+    ) -> ChunkRow:
+        """Raise without a grant and close the chunk; one member is enough. Raises as `open`."""
+        return await self._run(Raise(handle, Aim.SEAL, joiners), suspects)
+
+    # ------------------------------------------------------------------ attempts
+
+    async def _run(self, job: Raise, suspects: Sequence[ServerId]) -> ChunkRow:
+        assert self._reign.turns.is_held(job.handle), job.handle
+        await self._probe(job, suspects)
+        for _ in range(ATTEMPTS_MAX):
+            row = self._row(job.handle)
+            targets = self._targets(job, row)
+            done = await self._attempt(job, row, targets)
+            if done is not None:
+                return done
+            self._reign.counters.add("raises_burnt")
+        raise NoCopyError(chunk=job.handle, why="; ".join(job.left_out.values()) or "every attempt failed")
+
+    def _row(self, handle: ChunkHandle) -> ChunkRow:
+        row = self._reign.chunk(handle)
+        if row is None:
+            raise NotFoundError(path=f"chunk {handle:016x}")
+        return row
+
+    async def _probe(self, job: Raise, suspects: Sequence[ServerId]) -> None:
+        """Rule 20: ask the suspects once, briefly; who is silent is left out without waiting for `dead`."""
+        asked = [session for server in dict.fromkeys(suspects) if (session := self._reign.sessions.of(server))]
+        if not asked:
+            return
+        row = self._row(job.handle)
+        question = HoldVersion(handle=job.handle, version=row.version)
+        answers = await gather_settled(
+            *[self._reign.caller.call(one.address, question, timeout_s=PROBE_TIMEOUT_S) for one in asked]
+        )
+        for session, answer in zip(asked, answers, strict=True):
+            # An error that the server itself sends (it holds another version) shows that it lives as well.
+            if isinstance(answer, ConnectionError | TimeoutError):
+                job.left_out[session.server] = str(answer)
+
+    def _targets(self, job: Raise, row: ChunkRow) -> list[Session]:
+        """Return the sessions to raise with. Raises if they are too few (invariant 3)."""
+        named = [server for server, _ in row.members] + list(job.joiners)
+        targets = [
+            session
+            for server in dict.fromkeys(named)
+            if server not in job.left_out and (session := self._reign.sessions.of(server)) is not None
+        ]
+        if not targets:
+            raise NoCopyError(chunk=job.handle, why=self._why(job, "none of its servers is there"))
+        need = self._reign.copies_needed(row.goal) if job.aim is Aim.OPEN else 1
+        if len(targets) < need:
+            raise TooFewCopiesError(what=f"chunk {job.handle:016x}", have=len(targets), need=need)
+        return targets
+
+    def _why(self, job: Raise, otherwise: str) -> str:
+        return "; ".join(job.left_out.values()) or otherwise
+
+    async def _attempt(self, job: Raise, row: ChunkRow, targets: list[Session]) -> ChunkRow | None:
+        """Try one number; None if it is burnt."""
+        version = self._reign.next_version()
+        self._reign.counters.add("raises")
+        promised = await self._promise(job, version, targets)
+        base = Base(
+            version=row.version,
+            members=row.members,
+            closed=row.closed,
+            length=row.length,
+            is_new=row.is_new,
+        )
+        source = choose_source(base, promised)
+        if len(promised) < len(targets) and self._can_do_without(job, row, promised, source):
+            return None
+        if isinstance(source, NoSource):
+            raise NoCopyError(chunk=job.handle, why=self._why(job, source.why))
+        reconciled = await self._reconcile(job, version, targets, promised, source)
+        if reconciled is None:
+            return None
+        return await self._finish(job, row, version, source, reconciled)
+
+    def _can_do_without(
+        self, job: Raise, row: ChunkRow, promised: dict[ServerId, Promised], source: Source | NoSource
+    ) -> bool:
+        """A target failed, so this number is burnt. Raise at once what the next attempt would only find again."""
+        if isinstance(source, NoSource):
+            raise NoCopyError(chunk=job.handle, why=self._why(job, source.why))
+        if not promised:
+            raise NoCopyError(chunk=job.handle, why=self._why(job, "no server answered"))
+        return True
+
+    # ------------------------------------------------------------------ promise
+
+    async def _promise(self, job: Raise, version: ChunkVersion, targets: list[Session]) -> dict[ServerId, Promised]:
+        order = Promise(handle=job.handle, version=version, epoch=self._reign.epoch)
+        answers = await gather_settled(
+            *[self._reign.order(one.address, order, timeout_s=2 * ORDER_TIMEOUT_S) for one in targets]
+        )
+        promised: dict[ServerId, Promised] = {}
+        for session, answer in zip(targets, answers, strict=True):
+            if isinstance(answer, Promised):
+                promised[session.server] = answer
+            else:
+                self._leave_out(job, session.server, answer)
+        return promised
+
+    def _leave_out(self, job: Raise, server: ServerId, error: BaseException) -> None:
+        if isinstance(error, NotLeaderError) or not isinstance(error, CairnError):
+            raise error
+        job.left_out[server] = str(error)
+        logger.info("left out of a raise chunk=%016x server=%d why=%s", job.handle, server, error)
+
+    # ------------------------------------------------------------------ reconcile
+
+    async def _reconcile(
+        self,
+        job: Raise,
+        version: ChunkVersion,
+        targets: list[Session],
+        promised: dict[ServerId, Promised],
+        source: Source,
+    ) -> dict[ServerId, Reconciled] | None:
+        """Make all targets equal to the source; None if one failed or differs.
+
+        Those that must copy come first, while the source still stands at the version that they name; the source and
+        those that are equal already only flush and take the version.
+        """
+        equal = [
+            one for one in targets if one.server == source.server or is_equal(source.promised, promised[one.server])
+        ]
+        others = [one for one in targets if one not in equal]
+        found: dict[ServerId, Reconciled] = {}
+        origin = next(one for one in targets if one.server == source.server)
+        if not source.promised.present:
+            # An empty full member: it makes its empty replica first, then the others have something to copy.
+            if not await self._reconcile_some(job, version, [origin], source, "", found):
+                return None
+            equal = [one for one in equal if one is not origin]
+        if others and not await self._reconcile_some(job, version, others, source, origin.address, found):
+            return None
+        if equal and not await self._reconcile_some(job, version, equal, source, "", found):
+            return None
+        first = found[source.server]
+        for server, one in found.items():
+            if (one.length, one.digest) != (first.length, first.digest) or one.boot != promised[server].boot:
+                job.left_out[server] = f"server {server} differs after reconciling"
+                logger.error("differs after reconciling chunk=%016x server=%d", job.handle, server)
+                return None
+        return found
+
+    async def _reconcile_some(
+        self,
+        job: Raise,
+        version: ChunkVersion,
+        targets: list[Session],
+        source: Source,
+        address: str,
+        found: dict[ServerId, Reconciled],
+    ) -> bool:
+        base = source.promised
+        made = found.get(source.server)
+        order = Reconcile(
+            handle=job.handle,
+            version=version,
+            epoch=self._reign.epoch,
+            source=address,
+            source_version=version if made is not None else base.version,
+            length=base.length,
+            digest=made.digest if made is not None else base.digest,
+        )
+        timeout_s = DATA_CALL_S if address else META_CALL_S
+        answers = await gather_settled(*[self._reign.order(one.address, order, timeout_s=timeout_s) for one in targets])
+        whole = True
+        for session, answer in zip(targets, answers, strict=True):
+            if isinstance(answer, Reconciled):
+                found[session.server] = answer
+                continue
+            whole = False
+            # A corrupt source is nobody's source (rule 16): it is left out, not the one that noticed.
+            corrupt = isinstance(answer, ChunkCorruptError) and bool(address)
+            self._leave_out(job, source.server if corrupt else session.server, answer)
+        return whole
+
+    # ------------------------------------------------------------------ result, open or seal
+
+    async def _finish(
+        self, job: Raise, row: ChunkRow, version: ChunkVersion, source: Source, reconciled: dict[ServerId, Reconciled]
+    ) -> ChunkRow | None:
+        members = [(server, answer.boot) for server, answer in reconciled.items()]
+        length = reconciled[source.server].length
+        broken_at = version if source.breaks_continuity else row.broken_at
+        if source.breaks_continuity:
+            logger.warning("continuity broken chunk=%016x version=%s: unsynced writes may be lost", job.handle, version)
+        assert source.server in reconciled, "invariant 2: the source is a target"
+        if job.aim is Aim.OPEN:
+            primary = self._choose_primary(job, row, [server for server, _ in members])
+            command: OpenChunk | CloseChunk = OpenChunk(
+                handle=job.handle,
+                version=version,
+                members=members,
+                primary=primary,
+                base_length=length,
+                broken_at=broken_at,
+            )
+        else:
+            primary = NO_SERVER
+            command = CloseChunk(
+                handle=job.handle, version=version, length=length, members=members, broken_at=broken_at
+            )
+        _ = await self._reign.execute(command)
+        self._remember(job, row, version, members, length)
+        if job.aim is Aim.SEAL:
+            await self._seal(job.handle, version, length, members)
+            return self._row(job.handle)
+        new = self._row(job.handle)
+        if await self._granting.open(job.handle, new):
+            return new
+        job.left_out[primary] = f"server {primary} did not take its role"
+        return None
+
+    def _choose_primary(self, job: Raise, row: ChunkRow, servers: list[ServerId]) -> ServerId:
+        """The writer's own server, else the present primary, else the one with the fewest leases."""
+        reign = self._reign
+
+        def rank(server: ServerId) -> tuple[bool, bool, int]:
+            session = reign.sessions.of(server)
+            near = session is not None and bool(job.near) and session.address == job.near
+            return not near, server != row.primary, reign.leases.count_of(server)
+
+        return min(servers, key=rank)
+
+    def _remember(
+        self,
+        job: Raise,
+        row: ChunkRow,
+        version: ChunkVersion,
+        members: list[tuple[ServerId, BootId]],
+        length: int,
+    ) -> None:
+        """The result is durable: the old lease is over, the others are excluded (rules 5 and 6)."""
+        reign = self._reign
+        reign.leases.drop(job.handle)
+        inside = dict(members)
+        outside = [server for server, _ in row.members] + list(reign.inventory.holders(job.handle))
+        exclusion = Exclusion(handle=job.handle, below=version)
+        self.exclude([server for server in dict.fromkeys(outside) if server not in inside], exclusion)
+        self._hold(job.handle, version, length, members, closed=job.aim is Aim.SEAL)
+
+    def remember_closed(
+        self, handle: ChunkHandle, version: ChunkVersion, length: int, members: list[tuple[ServerId, BootId]]
+    ) -> None:
+        """Enter replicas that were just made, before their servers report them."""
+        self._hold(handle, version, length, members, closed=True)
+
+    def _hold(
+        self,
+        handle: ChunkHandle,
+        version: ChunkVersion,
+        length: int,
+        members: list[tuple[ServerId, BootId]],
+        *,
+        closed: bool,
+    ) -> None:
+        held = Held(version, version, length, closed=closed, incomplete=False, unbroken=True)
+        for server, boot in members:
+            session = self._reign.sessions.of(server)
+            if session is not None and session.boot == boot:
+                self._reign.inventory.set(server, handle, held)
+
+    def exclude(self, servers: Iterable[ServerId], exclusion: Exclusion) -> None:
+        """Exclude servers from a chunk: remembered first, then told at once."""
+        for server in servers:
+            session = self._reign.exclusions.add(server, exclusion, now_s=self._reign.now_s())
+            if session is not None:
+                self._granting.tell(session)
+
+    async def _seal(
+        self, handle: ChunkHandle, version: ChunkVersion, length: int, members: list[tuple[ServerId, BootId]]
+    ) -> None:
+        """Tell the members; who misses it is told again when it reports (the record says closed)."""
+        order = Seal(handle=handle, version=version, epoch=self._reign.epoch, length=length)
+        sessions = [session for server, _ in members if (session := self._reign.sessions.of(server)) is not None]
+        answers = await gather_settled(
+            *[self._reign.order(one.address, order, timeout_s=2 * ORDER_TIMEOUT_S) for one in sessions]
+        )
+        for session, answer in zip(sessions, answers, strict=True):
+            if isinstance(answer, BaseException):
+                self._granting.not_sealed(session.server, handle)

@@ -1,0 +1,193 @@
+"""What every part of a leading master shares: its epoch, its versions, its store, and the way it gives orders.
+
+One `Reign` lives from the election to the end of the process or the loss of leadership. Nothing in it is durable.
+
+Invariants:
+    1. A version is (epoch, counter) and the counter only grows, so no number is ever used twice (rule 1).
+    2. Once `is_deposed`, nothing is executed and nothing is ordered any more.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cairnfs.config import MasterConfig
+from cairnfs.env import Coordinator, Env, MetaStore, MetaWrite
+from cairnfs.errors import CairnError, LowerEpochError, NotLeaderError
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.master.exclusions import Exclusions
+from cairnfs.master.inventory import Held, Inventory
+from cairnfs.master.leases import Leases
+from cairnfs.master.sessions import Session, Sessions
+from cairnfs.meta import decide, read
+from cairnfs.meta.commands import Command
+from cairnfs.meta.decide import Choice, Placement
+from cairnfs.meta.tables import ChunkRow, Identity
+from cairnfs.observe.counters import Counters
+from cairnfs.rpc.caller import Caller
+from cairnfs.safeguards import Safeguards
+from cairnfs.tasks import Nursery, Turns
+from cairnfs.wire.base import Reply, Request
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R", bound=Reply)
+
+
+@dataclass(slots=True, eq=False)
+class Reign:
+    """Shared by reference; each part owns what is named after it."""
+
+    env: Env
+    config: MasterConfig
+    safeguards: Safeguards
+    identity: Identity
+    epoch: Epoch
+    store: MetaStore
+    coordinator: Coordinator
+    caller: Caller
+    nursery: Nursery
+    sessions: Sessions
+    inventory: Inventory
+    exclusions: Exclusions
+    leases: Leases
+    started_s: float
+    counters: Counters = field(default_factory=Counters)
+    turns: Turns = field(default_factory=Turns)
+    """At a chunk's handle: one raise, copy or repair at a time. At ("add", inode): one new chunk at a time."""
+    wanted: dict[ChunkHandle, None] = field(default_factory=dict)
+    """Chunks that need repair now, before the next look at all of them."""
+    copying: dict[ChunkHandle, None] = field(default_factory=dict)
+    """Chunks that a repair copies without holding the turn."""
+    is_deposed: bool = False
+    rolled_back: str = ""
+    """Rule 22: why this master's metadata seem to be older than the cluster: no deletion then."""
+    _counter: int = 0
+
+    # ------------------------------------------------------------------ time and numbers
+
+    def now_s(self) -> float:
+        return self.env.clock.now_s()
+
+    def next_version(self) -> ChunkVersion:
+        """Return a version that was never used. Invariant 1."""
+        self._counter += 1
+        return ChunkVersion(self.epoch, self._counter)
+
+    @property
+    def highest_version(self) -> ChunkVersion:
+        """No replica can have a higher one, unless metadata were rolled back."""
+        return ChunkVersion(self.epoch, self._counter)
+
+    def copies_needed(self, goal: int) -> int:
+        """Rule 19: with fewer members nothing is created or acked."""
+        return min(self.identity.copies_min, goal)
+
+    # ------------------------------------------------------------------ durable state
+
+    async def execute(
+        self,
+        command: Request[R] | Command[R],
+        placement: Placement | None = None,
+        *,
+        barrier: ChunkVersion = NO_VERSION,
+    ) -> R:
+        """Carry out a command durably and exactly once; return its reply.
+
+        Raises:
+            CairnError: refused; nothing was changed.
+        """
+        self.check_leads()
+        choice = Choice(now_ns=self.env.clock.wall_ns(), placement=placement, barrier=barrier)
+        epoch = self.epoch
+        return decide.answer(await self.store.write(lambda txn: decide.execute(txn, command, choice, epoch=epoch)))
+
+    async def execute_each(self, commands: Sequence[Command[R]]) -> list[R | CairnError]:
+        """Carry out commands in one commit; one that is refused changes nothing and gives its error."""
+        self.check_leads()
+        choice = Choice(now_ns=self.env.clock.wall_ns())
+        epoch = self.epoch
+
+        def job(txn: MetaWrite) -> list[R | CairnError]:
+            return [decide.execute(txn, command, choice, epoch=epoch) for command in commands]
+
+        return await self.store.write(job)
+
+    def chunk(self, handle: ChunkHandle) -> ChunkRow | None:
+        """Return the record of the last commit."""
+        with self.store.read() as view:
+            return read.chunk(view, handle)
+
+    def check_leads(self) -> None:
+        """Raises NotLeaderError if this master was deposed."""
+        if self.is_deposed:
+            raise NotLeaderError()
+
+    async def prove(self) -> None:
+        """Rule 1: answers that say what is current rest on a proof begun after the question.
+
+        Raises:
+            NotLeaderError: no proof.
+        """
+        if self.is_deposed or not await self.coordinator.prove():
+            raise NotLeaderError()
+
+    # ------------------------------------------------------------------ orders
+
+    async def order(self, address: str, request: Request[R], *, timeout_s: float) -> R:
+        """Send an order to a chunkserver. A higher epoch seen there deposes this master. Rule 1."""
+        self.check_leads()
+        try:
+            return await self.caller.call(address, request, timeout_s=timeout_s)
+        except LowerEpochError as error:
+            self.depose(error)
+            raise NotLeaderError() from error
+
+    def depose(self, error: LowerEpochError) -> None:
+        if error.seen > self.epoch and not self.is_deposed:
+            self.is_deposed = True
+            logger.error("another master leads epoch=%d seen=%d: stepping down", self.epoch, error.seen)
+
+    # ------------------------------------------------------------------ who is current
+
+    def current_session(self, row: ChunkRow, server: ServerId, handle: ChunkHandle) -> Session | None:
+        """Return the live session of a server that holds a current replica: the record names it (rule 2).
+
+        An open replica is current only in the boot that the record names (rule 4).
+        """
+        session = self.sessions.of(server)
+        if session is None or not session.reported:
+            return None
+        held = self.inventory.get(server, handle)
+        for member, boot in row.members:
+            if member == server:
+                if not row.closed and boot != session.boot:
+                    return None
+                return session if self._is_whole(row, held, same_boot=boot == session.boot) else None
+        return None
+
+    def _is_whole(self, row: ChunkRow, held: Held | None, *, same_boot: bool) -> bool:
+        if held is None:
+            return row.is_new and same_boot and not row.closed
+        return not held.incomplete and held.version >= row.version
+
+    def current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
+        """Return the sessions with a current replica, in the order of the record."""
+        found = (self.current_session(row, server, handle) for server, _ in row.members)
+        return [session for session in found if session is not None]
+
+    def live_current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
+        """Of these, the ones heard lately."""
+        now_s = self.now_s()
+        limit_s = now_s - self.config.suspect_s
+        return [session for session in self.current(row, handle) if session.heard_s > limit_s]
+
+    def is_busy(self, handle: ChunkHandle) -> bool:
+        """True while a raise, a copy or a repair of the chunk is under way."""
+        return handle in self.copying or self.turns.is_held(handle)
+
+    # ------------------------------------------------------------------ background work
+
+    def start(self, job: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Run a job that nobody waits for; it must catch its own CairnErrors."""
+        _ = self.nursery.start(job(), name=name)

@@ -1,0 +1,185 @@
+"""Who lives: one session per chunkserver, begun by Register, kept by Heartbeat. Rules 2, 4, 5.
+
+A server is *live* while it is heard, *suspect* after `suspect_s`, *dead* after `dead_s` (its session then ends). The
+serving lease book is here as well: until when each server may answer reads at the latest, on our clock.
+
+Invariants:
+    1. One session per server id; a session number is never used twice.
+    2. The book never ends before the server's own serving lease does (rule 5): it counts from the answer, which is
+       later than the question that the server counts from, and is longer by the drift bound.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cairnfs.errors import SessionLostError
+from cairnfs.ids import BootId, ServerId
+from cairnfs.limits import CLOCK_DRIFT
+from cairnfs.wire.membership import DiskReport, Exclusion, Register
+
+RECENT_S = 10.0
+"""Creations so long ago still count as recent. GFS paper, section 4.2."""
+
+
+class Health(StrEnum):
+    LIVE = "live"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One run of one chunkserver as the master sees it."""
+
+    number: int
+    server: ServerId
+    boot: BootId
+    address: str
+    rack: str
+    disks: list[DiskReport]
+    heard_s: float
+    sent_at_s: float = 0.0
+    """Its own clock at its last heartbeat: the anchor of leases."""
+    heartbeats: int = 0
+    reported: bool = False
+    """Its full report has been compared (rule 5)."""
+    page: int = 0
+    load: int = 0
+    serves_until_s: float = 0.0
+    pending: dict[int, Exclusion] = field(default_factory=dict)
+    """Exclusions it has not confirmed, by sequence (see `exclusions`)."""
+    primaries: int = 0
+    """Leases it holds: chunks being written there."""
+    creations: deque[float] = field(default_factory=deque)
+    free_bytes: int = 0
+    total_bytes: int = 0
+
+    def take_disks(self, disks: list[DiskReport]) -> None:
+        self.disks = disks
+        self.free_bytes = sum(disk.free for disk in disks if not disk.failed)
+        self.total_bytes = sum(disk.total for disk in disks if not disk.failed)
+
+    def recent_creations(self, now_s: float) -> int:
+        while self.creations and self.creations[0] < now_s - RECENT_S:
+            self.creations.popleft()
+        return len(self.creations)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A server of the servers table: whoever ever registered."""
+
+    address: str
+    rack: str
+
+
+class Sessions:
+    """All sessions of one reign. Only touched on the loop."""
+
+    def __init__(self, *, started_s: float, suspect_s: float, dead_s: float, quiet_s: float) -> None:
+        self._suspect_s = suspect_s
+        self._dead_s = dead_s
+        self.quiet_s = quiet_s * (1 + CLOCK_DRIFT)
+        """Longest time for which a server may go on serving unheard."""
+        self._assumed_s = started_s + self.quiet_s
+        self._by_server: dict[ServerId, Session] = {}
+        self._by_number: dict[int, Session] = {}
+        self._served_until: dict[ServerId, float] = {}
+        self._next = 1
+        self._started_s = started_s
+        self._last_heard: dict[ServerId, float] = {}
+        self.known: dict[ServerId, Known] = {}
+
+    def begin(self, request: Register, *, now_s: float) -> Session:
+        """Start a session; an older one of the same server ends."""
+        older = self._by_server.get(request.server)
+        if older is not None:
+            self.end(older, restarted=older.boot != request.boot)
+        session = Session(
+            number=self._next,
+            server=request.server,
+            boot=request.boot,
+            address=request.address,
+            rack=request.rack,
+            disks=request.disks,
+            heard_s=now_s,
+        )
+        session.take_disks(request.disks)
+        self._next += 1
+        self._by_server[session.server] = session
+        self._by_number[session.number] = session
+        return session
+
+    def end(self, session: Session, *, restarted: bool = False) -> None:
+        """Forget the session. Its serving lease goes on to its end, unless the process itself is gone."""
+        if self._by_server.get(session.server) is session:
+            del self._by_server[session.server]
+        self._by_number.pop(session.number, None)
+        self._last_heard[session.server] = session.heard_s
+        if restarted:
+            self._served_until[session.server] = 0.0
+        elif session.serves_until_s:
+            self._served_until[session.server] = session.serves_until_s
+
+    def by_number(self, number: int, boot: BootId | None = None) -> Session:
+        """Return the session.
+
+        Raises:
+            SessionLostError: it has ended, or belongs to another boot.
+        """
+        session = self._by_number.get(number)
+        if session is None:
+            raise SessionLostError(why=f"session {number} is not known to this master")
+        if boot is not None and session.boot != boot:
+            raise SessionLostError(why=f"session {number} belongs to another run of the server")
+        return session
+
+    def of(self, server: ServerId) -> Session | None:
+        return self._by_server.get(server)
+
+    def all(self) -> list[Session]:
+        return list(self._by_server.values())
+
+    def health(self, session: Session, now_s: float) -> Health:
+        age_s = now_s - session.heard_s
+        if age_s < self._suspect_s:
+            return Health.LIVE
+        return Health.SUSPECT if age_s < self._dead_s else Health.DEAD
+
+    def is_live(self, server: ServerId, now_s: float) -> bool:
+        session = self._by_server.get(server)
+        return session is not None and now_s - session.heard_s < self._suspect_s
+
+    def live(self, now_s: float) -> list[Session]:
+        """Return the sessions heard lately, oldest session first."""
+        limit_s = now_s - self._suspect_s
+        return [session for session in self._by_server.values() if session.heard_s > limit_s]
+
+    def dead(self, now_s: float) -> list[Session]:
+        """Return the sessions to be ended."""
+        return [session for session in self._by_server.values() if now_s - session.heard_s >= self._dead_s]
+
+    def renew_serving(self, session: Session, *, now_s: float) -> None:
+        """Write into the book that the server may serve reads from now on. Invariant 2."""
+        session.serves_until_s = now_s + self.quiet_s
+
+    def is_silent(self, server: ServerId, now_s: float) -> bool:
+        """True if the server surely answers no read: its serving lease has ended, whatever it believes."""
+        session = self._by_server.get(server)
+        if session is not None and session.reported:
+            return now_s >= session.serves_until_s
+        return now_s >= self._served_until.get(server, self._assumed_s)
+
+    def gone_for_s(self, server: ServerId, now_s: float) -> float:
+        """Return how long a server has been unheard; one that was never heard counts from this master's start."""
+        session = self._by_server.get(server)
+        return now_s - (session.heard_s if session is not None else self._last_heard.get(server, self._started_s))
+
+    def unheard(self) -> list[ServerId]:
+        """Return the known servers that have not reported to this master, in order of their ids."""
+        return [
+            server
+            for server in sorted(self.known)
+            if (session := self._by_server.get(server)) is None or not session.reported
+        ]
