@@ -1,0 +1,433 @@
+"""The namespace against a model made of dicts.
+
+Goal: every operation does what a plain tree of objects does, refusals included; repetitions change nothing; snapshots
+keep their content; what is deleted comes back as it was; no invariant of the tables is ever broken; the log alone
+rebuilds the tables.
+
+Method: hypothesis draws operations and runs each on both. A file's content is the list of its chunks' contents, and a
+chunk's content is a number that is new with each opening; the real side keeps them by (handle), as chunkservers would.
+"""
+
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.meta.support import EPOCH, GEOMETRY, Caller, new_store
+
+from cairnfs.errors import CairnError, ChunkOpenError
+from cairnfs.meta import log, read
+from cairnfs.meta.apply import apply
+from cairnfs.meta.check import check
+from cairnfs.meta.commands import AddChunk, CloseChunk, CopyChunk, ExpireTrash, OpenChunk, PurgeDone, TakeHandle
+from cairnfs.wire.common import Kind
+from cairnfs.wire.namespace import (
+    CreateFile,
+    Delete,
+    IfExists,
+    MakeFolder,
+    MakeSymlink,
+    Purge,
+    Rename,
+    SetAttributes,
+    SetReplicas,
+    Snapshot,
+    Truncate,
+    Undelete,
+)
+
+CHUNK = GEOMETRY.chunk_bytes
+NAMES = [b"a", b"b", b"c", b"d"]
+
+
+@dataclass
+class Node:
+    kind: Kind
+    mode: int = 0o644
+    replicas: int = 3
+    children: dict = field(default_factory=dict)
+    chunks: dict = field(default_factory=dict)
+    target: bytes = b""
+
+
+class Refused(Exception):
+    """The model's word for any refusal; the name of the class of error is its argument."""
+
+
+class Model:
+    def __init__(self):
+        self.root = Node(Kind.FOLDER, 0o755)
+        self.trash = []
+
+    def at(self, path):
+        """Return (folder, name, node or None); links as last name are not followed."""
+        node, names = self.root, path[1:].split(b"/")
+        for name in names[:-1]:
+            node = self.folder(node, name)
+        if node.kind is not Kind.FOLDER:
+            raise Refused("NotFolderError")
+        return node, names[-1], node.children.get(names[-1])
+
+    def folder(self, node, name):
+        if node.kind is not Kind.FOLDER:
+            raise Refused("NotFolderError")
+        if name not in node.children:
+            raise Refused("NotFoundError")
+        child = node.children[name]
+        return self.root if child.kind is Kind.SYMLINK else child
+
+    def there(self, path):
+        folder, name, node = self.at(path)
+        if node is None:
+            raise Refused("NotFoundError")
+        return folder, name, node
+
+    def put(self, path, node):
+        folder, name, old = self.at(path)
+        if old is not None:
+            raise Refused("ExistsError")
+        node.replicas = node.replicas or folder.replicas
+        folder.children[name] = node
+        return node
+
+    def rename(self, old, new):
+        from_folder, from_name, node = self.there(old)
+        to_folder, to_name, other = self.at(new)
+        if other is node:
+            return
+        if to_folder is node or self.is_below(to_folder, node):
+            raise Refused("LoopError")
+        if other is not None:
+            if node.kind is Kind.FOLDER and other.kind is not Kind.FOLDER:
+                raise Refused("NotFolderError")
+            if node.kind is not Kind.FOLDER and other.kind is Kind.FOLDER:
+                raise Refused("IsFolderError")
+            if other.children:
+                raise Refused("NotEmptyError")
+            self.trash.append((self.real_path(to_folder, to_name), other))
+        del from_folder.children[from_name]
+        to_folder.children[to_name] = node
+
+    def delete(self, path, recursive, now):
+        folder, name, node = self.there(path)
+        if node.children and not recursive:
+            raise Refused("NotEmptyError")
+        if not now:
+            self.trash.append((self.real_path(folder, name), node))
+        del folder.children[name]
+
+    def undelete(self, path):
+        folder, name, old = self.at(path)
+        real = self.real_path(folder, name)
+        found = [one for one in self.trash if one[0] == real]
+        if not found:
+            raise Refused("NotTrashError")
+        if old is not None:
+            raise Refused("ExistsError")
+        self.trash.remove(found[-1])
+        folder.children[name] = found[-1][1]
+
+    def paths(self, node, path, kind):
+        found = []
+        for name in sorted(node.children):
+            child = node.children[name]
+            found += [path + b"/" + name] if kind in (None, child.kind) else []
+            found += self.paths(child, path + b"/" + name, kind)
+        return found
+
+    def is_below(self, node, above):
+        return any(child is node or self.is_below(node, child) for child in above.children.values())
+
+    def real_path(self, folder, name):
+        return self.path_of(self.root, folder, b"") + b"/" + name
+
+    def path_of(self, at, folder, path):
+        if at is folder:
+            return path
+        for name, child in at.children.items():
+            found = self.path_of(child, folder, path + b"/" + name)
+            if found is not None:
+                return found
+        return None
+
+
+def copied(node):
+    children = {name: copied(child) for name, child in node.children.items()}
+    return Node(node.kind, node.mode, node.replicas, children, dict(node.chunks), node.target)
+
+
+# Most draws mean something that is there (the n-th path of the model), or a name in a folder that is there.
+numbers = st.integers(0, 40)
+old_paths = st.one_of(numbers, numbers, numbers, st.lists(st.sampled_from(NAMES), min_size=1, max_size=3))
+new_paths = st.tuples(numbers, st.sampled_from(NAMES))
+
+
+class Namespace(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.caller = Caller()
+        self.store = self.caller.store
+        self.model = Model()
+        self.contents = {}
+        self.written = 0
+        self.last = None
+
+        for path in (b"/a", b"/a/b", b"/b"):
+            self.both(MakeFolder, lambda path=path: self.model.put(path, Node(Kind.FOLDER, 0o755, 0)), path=path)
+        for path in (b"/c", b"/a/c", b"/a/b/c"):
+            self.both(CreateFile, lambda path=path: self.model.put(path, Node(Kind.FILE, 0o644, 0)), path=path)
+        for number in range(3):
+            for index in range(number + 1):
+                self.write(number, index)
+        self.snapshot([b"a"], (0, b"d"))
+
+    def meant(self, drawn):
+        """Return the path that a draw means now."""
+        if isinstance(drawn, list):
+            return b"/" + b"/".join(drawn)
+        if isinstance(drawn, tuple):
+            folders = [b"", *self.model.paths(self.model.root, b"", Kind.FOLDER)]
+            return folders[drawn[0] % len(folders)] + b"/" + drawn[1]
+        there = self.model.paths(self.model.root, b"", None) or [b"/a"]
+        return there[drawn % len(there)]
+
+    def trash_path(self, number):
+        return self.model.trash[number % len(self.model.trash)][0] if self.model.trash else b"/a"
+
+    # ---- one operation on both sides
+
+    def both(self, kind, on_model, **fields):
+        request = kind(once=self.caller.once(max(1, self.caller.sequence - 3)), **fields)
+        try:
+            expected = on_model()
+        except Refused as refused:
+            expected = refused
+        result = self.caller.result(request)
+        self.last = (request, result)
+        if isinstance(expected, Refused):
+            assert type(result).__name__ == str(expected), (request, result, expected)
+            return None
+        assert not isinstance(result, CairnError), (request, result)
+        return result
+
+    @rule(path=new_paths)
+    def make_folder(self, path):
+        path = self.meant(path)
+        self.both(MakeFolder, lambda: self.model.put(path, Node(Kind.FOLDER, 0o755, 0)), path=path)
+
+    @rule(path=new_paths)
+    def create(self, path):
+        path = self.meant(path)
+
+        def on_model():
+            self.model.put(path, Node(Kind.FILE, 0o644, 0))
+
+        self.both(CreateFile, on_model, path=path, if_exists=IfExists.FAIL)
+
+    @rule(path=new_paths)
+    def link_to_root(self, path):
+        path = self.meant(path)
+        self.both(
+            MakeSymlink, lambda: self.model.put(path, Node(Kind.SYMLINK, 0o777, 0, target=b"/")), path=path, target=b"/"
+        )
+
+    @rule(old=old_paths, new=new_paths)
+    def rename(self, old, new):
+        old, new = self.meant(old), self.meant(new)
+        self.both(Rename, lambda: self.model.rename(old, new), old=old, new=new)
+
+    @rule(path=old_paths, recursive=st.booleans(), now=st.booleans())
+    def delete(self, path, recursive, now):
+        path = self.meant(path)
+        self.both(Delete, lambda: self.model.delete(path, recursive, now), path=path, recursive=recursive, now=now)
+
+    @rule(number=numbers)
+    def undelete(self, number):
+        path = self.trash_path(number)
+        try:
+            self.model.at(path)
+        except Refused:
+            return  # parents are made then; test_trash.py has that
+        self.both(Undelete, lambda: self.model.undelete(path), path=path)
+
+    @rule(number=numbers)
+    def purge(self, number):
+        path = self.trash_path(number)
+        try:
+            folder, name, _ = self.model.at(path)
+        except Refused:
+            return
+        real = self.model.real_path(folder, name)
+        self.model.trash = [one for one in self.model.trash if one[0] != real and not one[0].startswith(real + b"/")]
+        self.both(Purge, lambda: None, path=path)
+
+    @rule(path=old_paths, mode=st.sampled_from([0o600, 0o755]))
+    def change_mode(self, path, mode):
+        path = self.meant(path)
+
+        def on_model():
+            self.model.there(path)[2].mode = mode
+
+        self.both(SetAttributes, on_model, path=path, mode=mode, follow=False)
+
+    @rule(path=old_paths, replicas=st.integers(1, 4))
+    def set_replicas(self, path, replicas):
+        path = self.meant(path)
+
+        def on_model():
+            _, _, node = self.model.there(path)
+            waiting = [self.model.root if node.kind is Kind.SYMLINK else node]
+            while waiting:
+                one = waiting.pop()
+                waiting += one.children.values()
+                if one.kind is not Kind.SYMLINK:
+                    one.replicas = replicas
+
+        self.both(SetReplicas, on_model, path=path, replicas=replicas, recursive=True)
+
+    # ---- chunks
+
+    @rule(number=numbers, index=st.integers(0, 3))
+    def write(self, number, index):
+        """As the master does it: add, copy if shared, open; write."""
+        node, inode = self.file(number)
+        if node is None:
+            return
+        self.written += 1
+        node.chunks[index] = self.written
+        found = read.find_chunks(self.store, inode, index, 1)
+        if not found:
+            reply = self.caller.ask(AddChunk(inode=inode, index=index), self.caller.placement(1, 2, 3))
+            self.contents[reply.handle] = self.written
+            return
+        handle = found[0].handle
+        if found[0].row.references > 1:
+            handle = self.copy(inode, index, handle, found[0].row)
+        if read.chunk(self.store, handle).closed:
+            opened = OpenChunk(
+                handle=handle, version=self.caller.version(), members=[(1, 10)], primary=1, base_length=9
+            )
+            self.caller.ask(opened)
+        self.contents[handle] = self.written
+
+    def copy(self, inode, index, old, row):
+        new = self.caller.ask(TakeHandle()).handle
+        version, barrier = self.caller.version(), self.caller.version()
+        copy = CopyChunk(
+            inode=inode, index=index, old=old, new=new, version=version, members=row.members, length=9, barrier=barrier
+        )
+        self.caller.ask(copy)
+        self.contents[new] = self.contents[old]
+        return new
+
+    @rule(number=numbers, chunks=st.integers(0, 3))
+    def truncate(self, number, chunks):
+        node, inode = self.file(number)
+        if node is not None:
+            node.chunks = {index: content for index, content in node.chunks.items() if index < chunks}
+            self.both(Truncate, lambda: None, inode=inode, length=chunks * CHUNK)
+
+    @rule(source=old_paths, copy=new_paths)
+    def snapshot(self, source, copy):
+        source, copy = self.meant(source), self.meant(copy)
+
+        def on_model():
+            _, _, node = self.model.there(source)
+            folder, name, other = self.model.at(copy)
+            if other is not None:
+                raise Refused("ExistsError")
+            if node.kind is Kind.SYMLINK:
+                raise Refused("BadNameError")
+            if folder is node or self.model.is_below(folder, node):
+                raise Refused("LoopError")
+            folder.children[name] = copied(node)
+
+        request = Snapshot(source=source, target=copy, once=self.caller.once(max(1, self.caller.sequence - 3)))
+        for _ in range(2):
+            result = self.caller.result(request)
+            if not isinstance(result, ChunkOpenError):
+                break
+            self.seal(result.chunks)
+        self.last = (request, result)
+        refused = None
+        try:
+            on_model()
+        except Refused as reason:
+            refused = str(reason)
+        assert refused == (type(result).__name__ if isinstance(result, CairnError) else None), result
+
+    def seal(self, handles):
+        for handle in handles:
+            row = read.chunk(self.store, handle)
+            self.caller.ask(CloseChunk(handle=handle, version=row.version, length=9))
+
+    # ---- time passes
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def repeat_the_last_request(self):
+        request, first = self.last
+        before = self.store.dump()
+        again = self.caller.result(request)
+        if isinstance(first, CairnError):
+            assert (type(again), str(again)) == (type(first), str(first))
+        else:
+            assert again == first
+        assert self.store.dump() == before
+
+    @rule(limit=st.integers(1, 6))
+    def sweep(self, limit):
+        self.caller.ask(ExpireTrash(before_ns=0, limit=limit))
+        gone = [handle for handle, _ in read.each_purged(self.store)]
+        self.caller.ask(PurgeDone(handles=gone))
+
+    # ---- what must hold
+
+    @invariant()
+    def trees_are_equal(self):
+        root = self.real(1)
+        assert root == self.seen(self.model.root)
+        trash = read.trash_listing(self.store, trash_s=0).entries
+        assert [(one.path, self.real(one.inode)) for one in trash] == [
+            (path, self.seen(node)) for path, node in self.model.trash
+        ]
+
+    def real(self, inode):
+        row = read.inode_row(self.store, inode)
+        chunks = {}
+        if row.kind is Kind.FILE:
+            chunks = {one.index: self.contents[one.handle] for one in read.find_chunks(self.store, inode, 0, 99)}
+        children = {}
+        for raw, value in self.store.scan("entries", inode.to_bytes(8, "big"), (inode + 1).to_bytes(8, "big")):
+            children[raw[8:]] = self.real(int.from_bytes(value[:8], "big"))
+        replicas = row.replicas if row.kind is not Kind.SYMLINK else 0
+        return (row.kind, row.mode, replicas, chunks, row.target, children)
+
+    def seen(self, node):
+        children = {name: self.seen(child) for name, child in node.children.items()}
+        replicas = node.replicas if node.kind is not Kind.SYMLINK else 0
+        return (node.kind, node.mode, replicas, node.chunks, node.target, children)
+
+    def file(self, number):
+        """Return (node, inode) of the n-th file."""
+        files = self.model.paths(self.model.root, b"", Kind.FILE)
+        if not files:
+            return None, None
+        path = files[number % len(files)]
+        return self.model.at(path)[2], read.resolve(self.store, path, follow=False).inode
+
+    def teardown(self):
+        assert check(self.store) == []
+        rebuilt = new_store()
+        for entry in log.read_from(self.store, 1):
+            assert entry.epoch == EPOCH
+            for record in entry.records:
+                apply(rebuilt, record)
+            log.append(rebuilt, entry.records, epoch=entry.epoch, now_ns=entry.now_ns)
+        assert rebuilt.dump() == self.store.dump()
+
+
+TestNamespace = Namespace.TestCase
+TestNamespace.settings = settings(
+    max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
