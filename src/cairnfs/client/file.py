@@ -59,6 +59,11 @@ class File:
     def closed(self) -> bool:
         return self._is_closed
 
+    @property
+    def is_dirty(self) -> bool:
+        """True while something written is not acked by every replica yet."""
+        return not self._writer.is_flushed
+
     def readable(self) -> bool:
         return self._mode.reads
 
@@ -267,10 +272,15 @@ class File:
                 target = await self.size() + offset
             case _:
                 raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
-        if target < 0:
-            raise BadRequestError(what=f"negative seek position {target}")
-        self._position = target
-        return target
+        return self.seek_to(target)
+
+    def seek_to(self, position: int) -> int:
+        """Set the position from the start, without asking anybody."""
+        self._check_open()
+        if position < 0:
+            raise BadRequestError(what=f"negative seek position {position}")
+        self._position = position
+        return position
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -1,0 +1,135 @@
+"""One thread with an event loop for all blocking clients of a process, and what a fork does to it.
+
+    caller's thread ── one hop per call ──▶ loop thread: the asynchronous client ──▶ sockets
+
+The thread starts with the first call. After a fork the child has a copy of the parent's sockets but no thread, so it
+starts anew: clients and files notice by the process id and reconnect at their next use.
+"""
+
+import asyncio
+import atexit
+import io
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from cairnfs.env import Env
+from cairnfs.env.light import client_env
+from cairnfs.errors import CairnError, ShutdownError
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop on a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._main, name="cairnfs-client", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def run(self, job: Coroutine[Any, Any, T]) -> T:
+        """Run `job` on the loop and return its result. An interrupt of the caller cancels it.
+
+        Raises:
+            ShutdownError: the interpreter is ending, or this is the loop's own thread.
+        """
+        if sys.is_finalizing() or threading.current_thread() is self._thread:
+            job.close()
+            raise ShutdownError(what="the client's thread")
+        future = asyncio.run_coroutine_threadsafe(job, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        # Loaded with the first call, not with the package: more small requests per core.
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class _Process:
+    """What belongs to one process and must not survive a fork."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: LoopThread | None = None
+        self.open_files: weakref.WeakValueDictionary[int, io.IOBase] = weakref.WeakValueDictionary()
+
+
+_process = _Process()
+
+
+def _after_fork() -> None:
+    global _process  # noqa: PLW0603 - the child is another process
+    _process = _Process()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def run(job: Coroutine[Any, Any, T]) -> T:
+    """Run `job` on the loop thread of this process, which is started if there is none."""
+    thread = _process.thread
+    if thread is None:
+        with _process.lock:
+            thread = _process.thread = _process.thread or LoopThread()
+    return thread.run(job)
+
+
+def run_now(make: Callable[[], Awaitable[T]]) -> T:
+    """Like `run`, but `make` itself is called on the loop too."""
+
+    async def job() -> T:
+        return await make()
+
+    return run(job())
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def owner() -> tuple[int, int]:
+    """Return (user, group) of this process, for files that it makes."""
+    return os.getuid(), os.getgid()
+
+
+def monotonic_s() -> float:
+    return time.monotonic()
+
+
+def world() -> Env:
+    """Return the real world for a client."""
+    return client_env()
+
+
+def close_at_exit(file: io.IOBase) -> None:
+    """Close `file` before the interpreter ends: afterwards the loop's thread stands still."""
+    _process.open_files[id(file)] = file
+
+
+@atexit.register
+def _close_all() -> None:
+    for file in list(_process.open_files.values()):
+        if not file.closed:
+            try:
+                file.close()
+            except (CairnError, OSError, ValueError):
+                logger.exception("file not closed at exit name=%s", getattr(file, "name", "?"))
