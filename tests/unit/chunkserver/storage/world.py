@@ -149,6 +149,18 @@ class CrashTree(MemoryTree):
         self.stop_at, self.operations, self.fail_sync = None, 0, False
 
 
+class UnevenDisk(MemoryDisk):
+    """Jobs take from one to six turns of the loop, so that they overtake one another as on threads."""
+
+    def __init__(self, files, chance):
+        super().__init__(files)
+        self.chance = chance
+
+    async def wait_turn(self):
+        for _ in range(self.chance.choice([1, 1, 1, 2, 3, 6])):
+            await asyncio.sleep(0)
+
+
 class FixedClock:
     def __init__(self) -> None:
         self.wall = 1_700_000_000_000_000_000
@@ -164,7 +176,8 @@ class FixedClock:
 class World:
     """Folders that outlive stores."""
 
-    def __init__(self, seed=0, folders=("disk",), **more):
+    def __init__(self, seed=0, folders=("disk",), uneven=False, **more):
+        self.chance = random.Random(seed) if uneven else None
         self.trees = {folder: CrashTree(folder, **more) for folder in folders}
         self.clock = FixedClock()
         self.env = Env(
@@ -181,7 +194,8 @@ class World:
         return next(iter(self.trees.values()))
 
     def _open_disk(self, folder) -> Disk:
-        return MemoryDisk(MemoryFiles(self.trees[folder]))
+        files = MemoryFiles(self.trees[folder])
+        return UnevenDisk(files, self.chance) if self.chance else MemoryDisk(files)
 
     async def open(self, **more) -> Store:
         options = {"cluster": CLUSTER, "geometry": SMALL, "safeguards": ALL_ON, "reserve_bytes": 0} | more
