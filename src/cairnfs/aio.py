@@ -6,6 +6,7 @@
 It runs on whatever loop its caller runs.
 """
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 from cairnfs import client_config
@@ -29,9 +30,8 @@ async def connect(
 
     uid, gid = owner()
     client = Client(world(), client_config(url_or_address, timeout=timeout, **settings), uid=uid, gid=gid)
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(client.close)
         await client.connect()
-    except BaseException:
-        await client.close()
-        raise
+        undo.pop_all()
     return client

@@ -50,9 +50,8 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(job, self._loop)
         try:
             return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        finally:
+            future.cancel()  # does nothing unless the wait was interrupted
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -1,5 +1,6 @@
 """A client that owns the cluster it talks to: what `cairnfs.local()` returns."""
 
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol
 
@@ -28,12 +29,11 @@ class LocalClient(Client):
     def start(cls, cluster: OwnedCluster) -> "LocalClient":
         """Start the cluster and connect to it."""
         cluster.start()
-        try:
+        with ExitStack() as undo:
+            undo.callback(cluster.stop)
             client = cls(ClientConfig(master=(cluster.master_address,)), cluster)
             client.connect()
-        except BaseException:
-            cluster.stop()
-            raise
+            undo.pop_all()
         return client
 
     def __enter__(self) -> "LocalClient":

@@ -18,7 +18,7 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], *, width: int
         return [await jobs[0]()]
     results: dict[int, T] = {}
     waiting = iter(range(len(jobs)))
-    failed: list[BaseException] = []
+    failed: list[int] = []
 
     async def work() -> None:
         for number in waiting:  # shared: each worker takes the next job
@@ -26,11 +26,11 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], *, width: int
                 return
             try:
                 results[number] = await jobs[number]()
-            except BaseException as error:
-                failed.append(error)
-                raise
+            finally:
+                if number not in results:
+                    failed.append(number)
 
-    await gather_settled(*(work() for _ in range(min(width, len(jobs)))))
-    if failed:
-        raise failed[0]
+    for ended in await gather_settled(*(work() for _ in range(min(width, len(jobs))))):
+        if isinstance(ended, BaseException):
+            raise ended
     return [results[number] for number in range(len(jobs))]
