@@ -1,0 +1,154 @@
+"""A whole cluster in a simulated world: the same roles as in production, on hosts that a seed breaks.
+
+    with SimWorld(seed) as world:
+        cluster = SimCluster(world, chunkservers=4)
+        cluster.start()
+        world.run(cluster.on_client(append_records))
+        cluster.crash("cs1"); cluster.restart("cs1")
+
+Chunks are small, so that a short run meets many chunk ends.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from cairnfs.chunkserver.server import Chunkserver
+from cairnfs.client.filesystem import Client
+from cairnfs.config import ChunkserverConfig, ClientConfig, ClusterConfig, MasterConfig
+from cairnfs.ids import ChunkHandle, ServerId
+from cairnfs.limits import Geometry
+from cairnfs.master.server import Master, initialise
+from cairnfs.safeguards import ALL_ON, Safeguards
+from cairnfs.sim.world import SimWorld
+from cairnfs.units import KIB
+
+T = TypeVar("T")
+
+MASTER = "master"
+CLIENT = "client"
+FOLDER = "/data"
+MASTER_ADDRESS = f"{MASTER}:7400"
+SMALL = Geometry(chunk_bytes=64 * KIB, block_bytes=4 * KIB)
+QUICK = MasterConfig(
+    listen=(MASTER_ADDRESS,),
+    data=FOLDER,
+    repair_grace_s=5.0,
+    safe_start_s=10.0,
+    lease_s=20.0,
+    recent_creations_max=1000,
+)
+"""Times that make a simulated minute eventful."""
+
+
+class SimCluster:
+    """One master, some chunkservers and one client host, each a host of the world."""
+
+    def __init__(
+        self,
+        world: SimWorld,
+        *,
+        chunkservers: int = 4,
+        geometry: Geometry = SMALL,
+        config: MasterConfig = QUICK,
+        safeguards: Safeguards = ALL_ON,
+    ) -> None:
+        self.world = world
+        self.names = [f"cs{number}" for number in range(chunkservers)]
+        self._geometry = geometry
+        self._config = config
+        self._safeguards = safeguards
+        self.servers: dict[str, Chunkserver] = {}
+        """By host; of hosts that are up."""
+        self.master: Master | None = None
+
+    def start(self) -> None:
+        """Make the cluster and start every server; returns when all chunkservers are registered."""
+        self.world.run(self._start())
+
+    async def _start(self) -> None:
+        shape = ClusterConfig(chunk_bytes=self._geometry.chunk_bytes, block_bytes=self._geometry.block_bytes)
+        await self.world.spawn(MASTER, initialise(self.world.env(MASTER), FOLDER, shape))
+        await self.start_master()
+        for name in self.names:
+            await self.start_chunkserver(name)
+        await self.until(lambda: self._registered() == len(self.names))
+
+    def _registered(self) -> int:
+        assert self.master is not None
+        sessions = self.master.reign.sessions
+        return sum(1 for server in sessions.known if (one := sessions.of(server)) is not None and one.reported)
+
+    async def start_master(self) -> None:
+        """Start the master on its host, over whatever it stored before."""
+        self.master = Master(self.world.env(MASTER), self._config, safeguards=self._safeguards)
+        await self.world.spawn(MASTER, self.master.start())
+
+    async def start_chunkserver(self, name: str) -> None:
+        config = ChunkserverConfig(listen=(f"{name}:7410",), master=(MASTER_ADDRESS,), data=(FOLDER,), reserve_bytes=0)
+        server = Chunkserver(self.world.env(name), config, safeguards=self._safeguards)
+        await self.world.spawn(name, server.start())
+        self.servers[name] = server
+
+    def crash(self, name: str, *, power: bool = False) -> None:
+        """Kill -9 the host's process, or cut the machine's power."""
+        self.servers.pop(name, None)
+        if name == MASTER:
+            self.master = None
+        if power:
+            self.world.power(name)
+        else:
+            self.world.crash(name)
+
+    async def restart(self, name: str) -> None:
+        """Start what ran on the host again."""
+        if name == MASTER:
+            await self.start_master()
+        else:
+            await self.start_chunkserver(name)
+
+    async def until(self, claim: Callable[[], bool], *, limit_s: float = 120.0) -> None:
+        """Let the world go on until `claim` holds; looks every tenth of a second.
+
+        Raises:
+            AssertionError: it did not within `limit_s` of virtual time.
+        """
+        end_s = self.world.loop.time() + limit_s
+        while not claim():
+            assert self.world.loop.time() < end_s, f"did not come true within {limit_s:g} s"
+            await self.pause(0.1)
+
+    async def pause(self, seconds: float) -> None:
+        """Let so much virtual time pass."""
+        reached = self.world.loop.create_future()
+        self.world.loop.call_later(seconds, reached.set_result, None)
+        await reached
+
+    def client(self, host: str = CLIENT) -> Client:
+        """Return a client on a host of its own."""
+        config = ClientConfig(master=(MASTER_ADDRESS,))
+        return Client(self.world.env(host), config)
+
+    async def on_client(self, job: Callable[[Client], Coroutine[Any, Any, T]], host: str = CLIENT) -> T:
+        """Run `job` with a client on its host."""
+        client = self.client(host)
+
+        async def with_client() -> T:
+            async with client:
+                return await job(client)
+
+        return await self.world.spawn(host, with_client(), name=f"job {host}")
+
+    # ------------------------------------------------------------------ looking inside
+
+    def name_of(self, server: ServerId) -> str:
+        """Return the host of a chunkserver that is up."""
+        return next(name for name, one in self.servers.items() if one.server_id == server)
+
+    def digests(self, handle: ChunkHandle) -> dict[str, tuple[int, int]]:
+        """Return (length, digest of all block checksums) of each replica of a chunk on a host that is up."""
+        found = {}
+        for name, server in self.servers.items():
+            replica = server.context.store.replicas.get(handle)
+            if replica is not None and not replica.state.incomplete:
+                found[name] = (replica.length, replica.digest())
+        return found
