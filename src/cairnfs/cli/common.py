@@ -71,7 +71,7 @@ class Options:
 
 def client_options(config: ClientConfig) -> dict[str, Any]:
     """Return what `cairnfs.connect` is told besides the address."""
-    return {}
+    return {name: getattr(config, name) for name in config.__struct_fields__ if name != "master"}
 
 
 def address_of(path: str) -> str:

@@ -4,6 +4,7 @@ A file arrives under `.<name>.part` and is renamed when it is whole, on both sid
 file or the new one. Mode and time of change are kept. Symlinks are copied as symlinks.
 """
 
+import contextlib
 import os
 import stat as modes
 import threading
@@ -19,6 +20,7 @@ from cairnfs.cli.common import FileSystem, Options, child, common_options, docum
 from cairnfs.cli.entries import entries_below, entry_at
 from cairnfs.cli.names import targets
 from cairnfs.cli.progress import Progress, progress
+from cairnfs.errors import CairnError
 from cairnfs.units import MIB
 
 AT_ONCE = 16
@@ -192,9 +194,9 @@ def put_one(fs: FileSystem, job: Job, bar: Progress) -> None:
         with open(job.source, "rb") as source, fs.open(part, "wb") as target:  # noqa: PTH123
             _pour(source, target, bar)
         fs.set_attributes(part, mode=job.mode, mtime_ns=job.mtime_ns)
-        fs.rename(part, job.target)
+        fs.replace(part, job.target)
     except BaseException:
-        fs.remove(part, now=True, missing_ok=True)
+        _discard(fs, part)
         raise
 
 
@@ -225,9 +227,9 @@ def _copy_one(fs: FileSystem, job: Job, bar: Progress) -> None:
     try:
         fs.copy(job.source, part)
         fs.set_attributes(part, mode=job.mode, mtime_ns=job.mtime_ns)
-        fs.rename(part, job.target)
+        fs.replace(part, job.target)
     except BaseException:
-        fs.remove(part, now=True, missing_ok=True)
+        _discard(fs, part)
         raise
     bar.advance(job.size)
 
@@ -235,15 +237,21 @@ def _copy_one(fs: FileSystem, job: Job, bar: Progress) -> None:
 def _replace_link(fs: FileSystem, job: Job) -> None:
     part = _part(job.target)
     fs.symlink(job.link, part)
-    fs.rename(part, job.target)
+    fs.replace(part, job.target)
 
 
 def _put_stdin(fs: FileSystem, target: str) -> int:
     part = _part(target)
     with progress("put") as bar, open(0, "rb", closefd=False) as source, fs.open(part, "wb") as file:
         total = _pour(source, file, bar)
-    fs.rename(part, target)
+    fs.replace(part, target)
     return total
+
+
+def _discard(fs: FileSystem, path: str) -> None:
+    """Remove what a failed copy left. If that fails as well, the first error is the one to tell."""
+    with contextlib.suppress(CairnError):
+        fs.remove(path, now=True)
 
 
 def _pour(source: BinaryIO, target: BinaryIO, bar: Progress) -> int:

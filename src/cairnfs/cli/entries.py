@@ -4,7 +4,8 @@ import datetime
 import stat as modes
 from collections.abc import Iterator
 from dataclasses import dataclass
-from cairnfs.cli.common import FileSystem, Json, child
+
+from cairnfs.cli.common import FileSystem, Json
 from cairnfs.units import SECOND_NS, format_size
 
 _TYPE = {"file": modes.S_IFREG, "folder": modes.S_IFDIR, "symlink": modes.S_IFLNK}
@@ -62,7 +63,7 @@ def entry_at(fs: FileSystem, path: str, *, follow: bool = True) -> Entry:
 
 def entries_in(fs: FileSystem, folder: str) -> list[Entry]:
     """Return what is in a folder, by name."""
-    return [_entry(child(folder, each.name), each.stat()) for each in fs.scandir(folder)]
+    return [_entry(each.path, each.stat) for each in fs.scandir(folder)]
 
 
 def entries_below(fs: FileSystem, folder: str) -> Iterator[Entry]:

@@ -16,6 +16,7 @@ from cairnfs.errors import CairnError
 from cairnfs.errors import chunks as of_chunks
 from cairnfs.errors import cluster as of_cluster
 from cairnfs.errors import conversation as of_conversation
+from cairnfs.errors import namespace as of_namespace
 
 GENERAL, USAGE, NOT_FOUND, UNREACHABLE, IN_THE_WAY, NOT_NOW, REFUSED = range(1, 8)
 INTERRUPTED = 130
@@ -143,6 +144,7 @@ def exit_code(error: CairnError) -> int:
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((of_namespace.BadNameError, of_conversation.BadRequestError), USAGE),
     ((FileNotFoundError,), NOT_FOUND),
     (
         (

@@ -130,7 +130,7 @@ def mv(sources: tuple[str, ...], target: str, *, options: Options) -> None:
     """Move or rename, atomically. If TARGET is a folder, SOURCES go into it."""
     with options.connect(*sources, target) as fs:
         for source, to in targets(fs, sources, target):
-            fs.rename(source, to)
+            fs.replace(source, to)
             if options.as_json:
                 document({"moved": source, "to": to})
 
@@ -165,8 +165,8 @@ def du(paths: tuple[str, ...], *, options: Options) -> None:
             path = remote(given)
             used = fs.du(path)
             if options.as_json:
-                document({"path": path, "bytes": used.bytes, "files": used.files, "folders": used.folders,
-                          "disk_bytes": used.disk_bytes})  # fmt: skip
-            rows.append((format_size(used.bytes), format_size(used.disk_bytes), str(used.files), path))
+                document({"path": path, "bytes": used.size_bytes, "files": used.files, "folders": used.folders,
+                          "stored_bytes": used.stored_bytes})  # fmt: skip
+            rows.append((format_size(used.size_bytes), format_size(used.stored_bytes), str(used.files), path))
         if not options.as_json:
             table(("size", "on disk", "files", "path"), rows, right=(0, 1, 2))

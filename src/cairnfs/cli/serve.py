@@ -7,7 +7,6 @@ Here stand the things that belong to a process: signals, its log, its loop and i
 """
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Protocol
 
 import click
 
+from cairnfs.cluster.parent import die_with
 from cairnfs.env import Env
 from cairnfs.env.addresses import split_address
 from cairnfs.env.real import real_env
@@ -30,7 +30,6 @@ STOP_S = 9.0
 """design.md section 6: out within 10 s. What is not done by then is left to the recovery that a crash would need."""
 SWITCH_INTERVAL_S = 0.0005
 """A busy thread delays the loop by a whole interval, 5 ms by default (design.md section 4)."""
-PR_SET_PDEATHSIG = 1
 
 
 class Role(Protocol):
@@ -99,16 +98,6 @@ def serve(make: Callable[[Env], Role], *, serving: ServeOptions, listen: tuple[s
     with asyncio.Runner(loop_factory=factory) as runner:
         clean = runner.run(_run(make, serving))
     if not clean:
-        sys.exit(1)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when `parent` ends, however it ends.
-
-    The signal follows the thread that started us, so whoever starts children does so from a thread that lives on.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call above
         sys.exit(1)
 
 

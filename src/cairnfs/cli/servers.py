@@ -11,7 +11,7 @@ from cairnfs.cli.common import document, line, table
 from cairnfs.cli.serve import ServeOptions, serve, serve_options
 from cairnfs.cli.settings import ROLES, default_data, files_looked_at, load, parse_pairs
 from cairnfs.config import ChunkserverConfig, ClusterConfig, MasterConfig
-from cairnfs.errors import SettingError
+from cairnfs.errors import FormatError, SettingError
 from cairnfs.units import format_size, parse_size
 
 
@@ -99,6 +99,8 @@ def master(*, serving: ServeOptions, config: str | None, pairs: tuple[str, ...],
     settings = load(MasterConfig, flags=_flags(flags, pairs), config_file=config).config
     if not settings.data:
         settings = msgspec.structs.replace(settings, data=default_data("master"))
+    if not Path(settings.data).is_dir():
+        raise FormatError(where=settings.data, why=f"no such folder: `cairn init {settings.data}` makes a new cluster")
 
     from cairnfs.master.server import Master
 

@@ -48,13 +48,14 @@ def trash(*, purge: str | None, options: Options) -> None:
         entries = list(fs.trash())
         if options.as_json:
             for each in entries:
-                document({"path": each.path, "inode": each.inode, "kind": str(each.kind), "size": each.size,
+                document({"path": each.path, "inode": each.inode, "kind": each.stat.kind, "size": each.stat.size,
                           "deleted_ns": each.deleted_ns, "expires_ns": each.expires_ns})  # fmt: skip
         elif entries:
             rows = [
-                (moment(each.deleted_ns), moment(each.expires_ns), format_size(each.size), str(each.inode), each.path)
+                (moment(each.deleted_ns), moment(each.expires_ns), format_size(each.stat.size), str(each.inode),
+                 each.path)
                 for each in entries
-            ]
+            ]  # fmt: skip
             table(("deleted", "kept until", "size", "inode", "path"), rows, right=(2, 3))
         else:
             note("the trash is empty")

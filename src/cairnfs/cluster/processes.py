@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 import cairnfs
+from cairnfs.cluster.waiting import wait_until
 from cairnfs.config import ClusterConfig
 from cairnfs.env.real import real_env
 from cairnfs.errors import CairnError
@@ -34,7 +35,6 @@ logger = logging.getLogger(__name__)
 READY_S = 30.0
 STOP_S = 12.0
 """A server is out 10 s after SIGTERM; then it is killed."""
-POLL_S = 0.05
 MASTER = "master"
 ANY_PORT = "127.0.0.1:0"
 
@@ -164,17 +164,18 @@ class ProcessCluster:
             StartError: not within `timeout_s`.
         """
         expected = sum(self.servers[name].running for name in self.chunkservers)
-        deadline = time.monotonic() + timeout_s
         with cairnfs.connect(self.address) as fs:
-            while True:
-                status: ClusterStatus = fs.status()
-                live = sum(server.state == "live" for server in status.servers)
-                if live >= expected and not status.safe_start:
-                    return status
-                if time.monotonic() > deadline:
-                    why = f"{live} of {expected} chunkservers live after {timeout_s:g} s"
-                    raise StartError(name="cluster", why=why, log=str(self.servers[MASTER].log))
-                time.sleep(POLL_S)
+            status: ClusterStatus = fs.status()
+
+            def known() -> bool:
+                nonlocal status
+                status = fs.status()
+                return _live(status) >= expected and not status.safe_start
+
+            if not wait_until(known, timeout_s):
+                why = f"{_live(status)} of {expected} chunkservers live after {timeout_s:g} s"
+                raise StartError(name="cluster", why=why, log=str(self.servers[MASTER].log))
+            return status
 
     # -------------------------------------------------------------- one of them
 
@@ -265,6 +266,10 @@ class ProcessCluster:
             raise StartError(name=server.name, why=why, log=str(server.log))
         server.address = text
         logger.info("started server=%s address=%s pid=%d", server.name, server.address, server.pid)
+
+
+def _live(status: ClusterStatus) -> int:
+    return sum(server.state == "live" for server in status.servers)
 
 
 def _pairs(settings: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,91 @@
+"""`cairn up` and the cluster inside a process: both end with whoever started them."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from tests.e2e.tools import command, environment, run
+
+import cairnfs
+from cairnfs.cluster.in_process import InProcessCluster
+from cairnfs.cluster.waiting import wait_until
+
+
+def start_up(folder):
+    process = subprocess.Popen(
+        command("up", str(folder), "-n", "2", "--listen", "127.0.0.1:0", "--json"),
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    return process, json.loads(process.stdout.readline())
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def gone(pids):
+    """True if none of the processes runs; one that nobody has waited for does not run either."""
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] != "Z":
+                    return False
+        except FileNotFoundError:
+            pass
+    return True
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
+def test_up_takes_its_children_with_it(tmp_path, number, code):
+    process, said = start_up(tmp_path / "up")
+    try:
+        children = children_of(process.pid)
+        assert len(children) == 3
+        ended = run("put", "-", f"cairn://{said['address']}/file", stdin=b"x")
+        assert ended.returncode == 0, ended
+        process.send_signal(number)
+        assert process.wait(20) == code
+        assert wait_until(lambda: gone(children), 5)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_up_keeps_its_files_for_the_next_time(tmp_path):
+    for content in (b"", b"kept"):
+        process, said = start_up(tmp_path / "up")
+        path = f"cairn://{said['address']}/file"
+        if content:
+            assert run("cat", path).stdout == content
+        else:
+            assert run("put", "-", path, stdin=b"kept").returncode == 0
+        process.terminate()
+        assert process.wait(20) == 0
+        process.stdout.close()
+
+
+def test_a_cluster_inside_this_process_stores_and_leaves_nothing_behind():
+    cluster = InProcessCluster(chunkservers=2)
+    cluster.start()
+    try:
+        with cairnfs.connect(cluster.master_address) as fs:
+            fs.append("/log", b"record")
+            with fs.open("/log", "rb") as file:
+                assert file.read() == b"record"
+        folder = cluster._folder
+        assert os.path.isdir(folder)
+    finally:
+        cluster.stop()
+    assert not os.path.exists(folder)
+
+
+def test_a_cluster_inside_this_process_uses_its_folder_again(tmp_path):
+    for number in range(2):
+        with InProcessCluster(str(tmp_path), chunkservers=1) as cluster, cairnfs.connect(cluster.master_address) as fs:
+            assert fs.exists("/folder") == bool(number)
+            fs.makedirs("/folder", exist_ok=True)

@@ -1,0 +1,169 @@
+"""What a server must refuse, in words that say what to do; and how it ends."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+
+import pytest
+from tests.e2e.tools import command, environment, ok, run
+
+from cairnfs.cluster.processes import MASTER, ProcessCluster, StartError
+from cairnfs.cluster.waiting import wait_until
+from cairnfs.config import ClusterConfig
+from cairnfs.env.addresses import split_address
+
+
+def refused(*arguments, words):
+    """Run a server that must not start: exit code 7, one line and a hint."""
+    ended = run(*arguments, timeout_s=30)
+    last = [line for line in ended.stderr.splitlines() if line.startswith(b"cairn: ")]
+    assert ended.returncode == 7, ended
+    assert b"Traceback" not in ended.stderr
+    assert words in last[0], ended.stderr
+
+
+def test_a_port_in_use_is_named(cluster, tmp_path):
+    refused(
+        "chunkserver", "--data", str(tmp_path), "--listen", cluster.address, "--master", cluster.address,
+        words=cluster.address.encode(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [MASTER, "chunkserver1"])
+def test_a_folder_is_served_once(cluster, name):
+    role = name.rstrip("1")
+    folder = str(cluster.folder / name)
+    refused(role, "--data", folder, "--listen", "127.0.0.1:0", words=folder.encode())
+
+
+def test_a_master_without_a_cluster_says_how_to_make_one(tmp_path):
+    ended = run("master", "--data", str(tmp_path / "empty"), "--listen", "127.0.0.1:0")
+    assert ended.returncode == 7
+    assert b"cairn init" in ended.stderr
+
+
+def test_a_cluster_is_not_made_twice_in_one_folder(tmp_path):
+    assert run("init", str(tmp_path / "meta")).returncode == 0
+    ended = run("init", str(tmp_path / "meta"))
+    assert ended.returncode in (5, 7)
+    assert b"meta" in ended.stderr
+
+
+def test_an_unknown_setting_names_the_nearest(tmp_path):
+    refused("master", "--data", str(tmp_path), "--set", "leas_s=3", words=b"did you mean 'lease_s'")
+
+
+def test_a_disk_of_another_cluster_is_refused_and_not_touched(cluster, tmp_path):
+    """Goal: rule 25, nothing foreign is adopted. Method: a chunkserver of a second cluster is pointed at the first."""
+    with ProcessCluster(tmp_path / "other", chunkservers=1, cluster=ClusterConfig(copies_min=1)) as other:
+        assert other.address != cluster.address
+    disk = tmp_path / "other" / "chunkserver1"
+    before = sorted(str(path) for path in disk.rglob("*"))
+    servers = ok(cluster, "status", "--json").count(b'"address"')
+    said = tmp_path / "said"
+    arguments = ["--data", str(disk), "--listen", "127.0.0.1:0", "--master", cluster.address]
+    with said.open("wb") as log:
+        server = subprocess.Popen(command("chunkserver", *arguments), stderr=log, env=environment())
+    assert wait_until(lambda: b"belongs to cluster" in said.read_bytes(), 15), said.read_bytes()
+    server.terminate()
+    assert server.wait(15) in (0, 7)
+    assert b"Traceback" not in said.read_bytes()
+    assert ok(cluster, "status", "--json").count(b'"address"') == servers
+    assert sorted(str(path) for path in disk.rglob("*")) == before
+
+
+def test_a_chunkserver_waits_for_a_master_that_is_not_there_yet_and_stops_when_told(tmp_path):
+    """Goal: no order of starting is needed. Method: no master at all; SIGTERM still ends it in order."""
+    server = subprocess.Popen(
+        command("chunkserver", "--data", str(tmp_path), "--listen", "127.0.0.1:0", "--master", "127.0.0.1:1"),
+        stderr=subprocess.PIPE, env=environment(),
+    )  # fmt: skip
+    first = server.stderr.readline()
+    assert b"Traceback" not in first
+    server.terminate()
+    assert server.wait(15) == 0
+    server.stderr.close()
+
+
+def test_sigterm_ends_every_server_in_order(own_cluster):
+    ok(own_cluster, "put", "-", "/file", stdin=b"kept")
+    for name in [*own_cluster.chunkservers, MASTER]:
+        assert own_cluster.terminate(name) == 0, own_cluster.log(name)
+        assert "Traceback" not in own_cluster.log(name)
+    for name in own_cluster.servers:
+        own_cluster.restart(name)
+    own_cluster.wait_ready()
+    assert ok(own_cluster, "cat", "/file") == b"kept"
+
+
+def test_a_server_writes_where_it_listens_to_a_file(tmp_path):
+    run("init", str(tmp_path / "meta"))
+    server = subprocess.Popen(
+        command("master", "--data", str(tmp_path / "meta"), "--listen", "127.0.0.1:0", "--log-format", "json",
+                "--ready-file", str(tmp_path / "ready")),
+        stderr=subprocess.PIPE, env=environment(),
+    )  # fmt: skip
+    try:
+        assert wait_until((tmp_path / "ready").exists, 15)
+        host, port = split_address((tmp_path / "ready").read_text().strip())
+        assert (host, port > 0) == ("127.0.0.1", True)
+    finally:
+        server.terminate()
+        server.wait()
+        server.stderr.close()
+
+
+def test_a_second_signal_ends_at_once(own_cluster):
+    """Method: a stopped process gets both signals before it can act on the first."""
+    process = own_cluster.servers["chunkserver1"].process
+    own_cluster.pause("chunkserver1")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    own_cluster.resume("chunkserver1")
+    assert process.wait(5) in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def garbage():
+    chance = random.Random(7)
+    yield b""
+    yield b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    yield b"\xff" * 4096
+    yield bytes(4096)
+    for size in (1, 31, 32, 33, 1000, 100_000):
+        yield chance.randbytes(size)
+
+
+def test_garbage_on_every_port_leaves_everything_serving(cluster):
+    """Goal: rule 27. Method: random bytes, huge lengths and half frames to each server; then the cluster is used."""
+    from tests.e2e.frames import broken_frames
+
+    ok(cluster, "put", "-", "/garbage-before", stdin=b"before")
+    for address in cluster.addresses.values():
+        for data in [*garbage(), *broken_frames()]:
+            with socket.create_connection(split_address(address), timeout=5) as peer:
+                try:
+                    peer.sendall(data)
+                    peer.shutdown(socket.SHUT_WR)
+                    while peer.recv(65536):
+                        pass
+                except (ConnectionError, TimeoutError):
+                    pass  # the server may hang up in any way it likes
+    assert ok(cluster, "cat", "/garbage-before") == b"before"
+    ok(cluster, "put", "-", "/garbage-after", stdin=b"after")
+    for name, server in cluster.servers.items():
+        assert server.running, name
+        assert "Traceback" not in cluster.log(name), cluster.log(name)
+
+
+def test_no_master_at_the_address_says_what_to_do():
+    ended = run("ls", "/", "--master", "127.0.0.1:1")
+    assert ended.returncode == 4
+    assert b"cairn up" in ended.stderr
+
+
+def test_a_child_that_cannot_start_tells_why(cluster, tmp_path):
+    with pytest.raises(StartError, match="in use"):
+        ProcessCluster(tmp_path, chunkservers=1, listen=cluster.address).start()
+    assert os.listdir(tmp_path)
