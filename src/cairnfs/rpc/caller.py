@@ -181,6 +181,7 @@ class Caller:
     async def _attempt(self, key: _Key) -> Link | CairnError:
         address = key[0]
         link = Link(address, cluster=self.cluster, role=self.role, boot=self._boot, nursery=self._nursery)
+        is_adopted = False
         try:
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 await self._network.connect(address, link.make_sink, timeout_s=HELLO_TIMEOUT_S)
@@ -189,17 +190,18 @@ class Caller:
                 raise wrong_cluster(address, welcome, self.cluster)
             self.cluster = self.cluster or welcome.cluster
             self._adopt(key, link)
+            is_adopted = True
             return link
         except TimeoutError:
-            link.abort("no welcome in time")
             return ConnectError(address=address, why=f"no welcome within {HELLO_TIMEOUT_S:g} s")
         except ConnectionLostError as error:
             return ConnectError(address=address, why=error.why)  # before the welcome nothing can have happened
         except CairnError as error:
-            link.abort(str(error))
             return error
         finally:
             del self._connecting[key]
+            if not is_adopted:
+                link.abort("no welcome, or given up")
 
     def _adopt(self, key: _Key, link: Link) -> None:
         old = self._links.get(key)

@@ -191,14 +191,12 @@ class Session:
             self._channel.send(encode_frame(self._protocol, FrameKind.REPLY, job.number, head))
         else:
             self._answer_with_payload(job, answer)
-        if self._channel.unsent_bytes > PAYLOAD_BYTES_MAX and not self._is_stalled:
-            self._is_stalled = True
-            self._channel.pause()
-            _ = self._host.nursery.start(self._unstall(), name="unstall")
+        self._stall_if_untaken()
 
     def fail(self, request_id: int, error: CairnError) -> None:
         """Send an error in place of an answer."""
         self._channel.send(encode_frame(self._protocol, FrameKind.FAILURE, request_id, encode_failure(error)))
+        self._stall_if_untaken()
 
     def ended(self, job: Job) -> None:
         """Take note that a request is done with."""
@@ -266,6 +264,12 @@ class Session:
     def _go_on(self) -> None:
         if not self._is_held and not self._is_stalled:
             self._channel.resume()
+
+    def _stall_if_untaken(self) -> None:
+        if self._channel.unsent_bytes > PAYLOAD_BYTES_MAX and not self._is_stalled:
+            self._is_stalled = True
+            self._channel.pause()
+            _ = self._host.nursery.start(self._unstall(), name="unstall")
 
     async def _unstall(self) -> None:
         await self._channel.ready()

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.rpc.world import MIB, Said, Say, Touch, run, turns
+from tests.unit.rpc.world import MIB, RawSink, Said, Say, Touch, run, turns
 
 from cairnfs.errors import (
     BadRequestError,
@@ -326,6 +326,26 @@ def test_a_closed_caller_refuses_and_breaks_what_is_in_flight():
         with pytest.raises(ShutdownError):
             await caller.call(world.address, Ping(), timeout_s=1)
         world.gate.set()
+
+    run(scenario)
+
+
+def test_a_caller_closed_while_it_connects_leaves_no_connection_open():
+    async def scenario(world):
+        sinks = []
+
+        def make_sink():
+            sinks.append(RawSink())
+            return sinks[-1]
+
+        await world.network.listen("mute:1", make_sink)
+        caller = await world.start()
+        call = asyncio.ensure_future(caller.call("mute:1", Ping(), timeout_s=60))
+        await turns()
+        await caller.close()
+        with pytest.raises(ShutdownError):
+            await call
+        assert sinks[0].ended is not None
 
     run(scenario)
 

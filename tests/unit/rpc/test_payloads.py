@@ -175,6 +175,23 @@ def test_a_peer_that_does_not_read_its_answers_is_served_no_further_and_dropped_
     run(scenario)
 
 
+def test_a_peer_that_does_not_read_its_failures_is_served_no_further():
+    async def scenario(world):
+        await world.start()
+        sink = await world.raw()
+        sink.connection.pause_reading()
+        odd = [encode_frame(1, FrameKind.REQUEST, n % 1000 + 1, b"\xc1" * 100) for n in range(100)]
+        sink.connection.send([HELLO])
+        for _ in range(1000):
+            sink.connection.send([b"".join(odd)])
+            await turns(1)
+        await turns(1000)
+        assert world.network.pairs[0][1].unsent_bytes < PAYLOAD_BYTES_MAX + MIB
+        assert sink.connection.unsent_bytes > MIB
+
+    run(scenario)
+
+
 def test_a_slow_but_living_reader_gets_everything():
     async def scenario(world):
         caller = await world.start()
