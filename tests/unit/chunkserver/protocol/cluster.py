@@ -1,6 +1,6 @@
 """Three real chunkservers in a simulated world, and a scripted master that sends them real messages.
 
-The master here is a stand-in of a peer: it gives sessions and serving leases, and raises a version when a test wants it.
+The master here is a stand-in of a peer: it gives sessions and serving leases, and raises a version when told to.
 """
 
 import asyncio

@@ -1,0 +1,103 @@
+"""Belonging to the cluster: sessions, reports, heartbeats and stopping. Rules 2, 4, 5 and 20."""
+
+import asyncio
+
+import pytest
+from tests.unit.chunkserver.protocol.cluster import NAMES, run
+
+from cairnfs.errors import NotReadableError
+
+
+def test_a_server_registers_and_reports_all_it_has():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        closed = await cluster.new_chunk(2)
+        for each in (lease, closed):
+            await cluster.append(each, b"12345")
+        await cluster.sync(closed, close=True)
+        await cluster.restart("b")
+        session = max(session for _, session in cluster.master.reported)
+        open_, shut = (cluster.master.reported[handle, session] for handle in (1, 2))
+        assert (open_.unbroken, open_.closed, open_.length) == (False, False, 5)
+        assert (shut.unbroken, shut.closed, shut.length) == (True, True, 5)
+
+    run(story)
+
+
+def test_gained_replicas_are_reported_until_a_heartbeat_is_answered():
+    async def story(cluster):
+        cluster.master.silent = True
+        await asyncio.sleep(2)
+        await cluster.new_chunk()
+        await asyncio.sleep(5)
+        cluster.master.silent = False
+        await cluster.settle(6)
+        gained = [beat for beat in cluster.master.heartbeats for replica in beat.gained if replica.handle == 1]
+        assert len({beat.boot for beat in gained}) == 3
+        count = len(cluster.master.heartbeats)
+        await cluster.settle()
+        assert not any(beat.gained for beat in cluster.master.heartbeats[count:])
+
+    run(story)
+
+
+def test_a_new_session_serves_nothing_before_its_first_renewal():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        await cluster.sync(lease, close=True)
+        cluster.master.serves = False
+        await cluster.restart("b")
+        with pytest.raises(NotReadableError):
+            await cluster.read("b", lease, 0, 5)
+        cluster.master.serves = True
+        await cluster.settle()
+        assert await cluster.read("b", lease, 0, 5) == b"12345"
+
+    run(story)
+
+
+def test_a_new_master_gets_a_new_session():
+    async def story(cluster):
+        registered = len(cluster.master.registered)
+        assert registered == 3
+        cluster.master.registered.clear()
+        cluster.master.epoch = 2
+        await cluster.settle(5)
+        assert len(cluster.master.registered) == 3
+        assert all(request.epoch_seen == 2 for request in cluster.master.registered.values())
+
+    run(story)
+
+
+def test_a_stopping_server_closes_its_chunks():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        await cluster.servers["a"].stop()
+        for name in "bc":
+            assert (await cluster.info(name, 1)).closed
+        await cluster.boot("a")
+        await cluster.settle()
+        assert (await cluster.info("a", 1)).closed
+        assert await cluster.read("a", lease, 0, 5) == b"12345"
+
+    run(story)
+
+
+def test_a_server_that_is_told_nothing_by_its_master_still_orders_to_the_end_of_its_lease():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        cluster.master.silent = True
+        for _ in range(10):
+            await asyncio.sleep(1)
+            await cluster.append(lease, b"x")
+        await asyncio.sleep(60)
+        for name in NAMES:
+            assert (await cluster.info(name, 1)).closed
+        cluster.master.silent = False
+        await cluster.settle(8)
+        assert {(report.handle, report.length) for report in cluster.master.closed} == {(1, 15)}
+
+    run(story)
