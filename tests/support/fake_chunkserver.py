@@ -69,6 +69,7 @@ class FakeChunkserver:
         self.exclusions: list = []
         self.silent: set[str] = set()
         self.broken: dict[str, Exception] = {}
+        self.held_back: dict[str, asyncio.Event] = {}
         self.epoch = 0
         self.closed: list[ClosedReport] = []
         self.gained: list[ReplicaReport] = []
@@ -109,6 +110,8 @@ class FakeChunkserver:
             self.told.append(request)
             if name in self.silent:
                 await asyncio.sleep(1000)
+            if name in self.held_back:
+                await self.held_back[name].wait()
             if name in self.broken:
                 raise self.broken[name]
             epoch = getattr(request, "epoch", None)

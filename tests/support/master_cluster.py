@@ -2,6 +2,8 @@
 
 from contextlib import asynccontextmanager
 
+from tests.support.fake_chunkserver import FakeChunkserver, World
+
 from cairnfs.config import ClusterConfig, MasterConfig
 from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.ids import BootId
@@ -10,7 +12,6 @@ from cairnfs.rpc.caller import Caller
 from cairnfs.wire.common import Once
 from cairnfs.wire.locations import FindChunks, LeaseChunk
 from cairnfs.wire.namespace import CreateFile, Stat
-from tests.support.fake_chunkserver import FakeChunkserver, World
 
 FAST = dict(
     listen=("127.0.0.1:0",),
@@ -22,8 +23,9 @@ FAST = dict(
     serving_lease_quiet_s=60.0,
     safe_start_s=0.0,
     repair_grace_s=0.0,
+    repairs_max=0,
 )
-"""Nobody dies by himself in a test that runs for a second."""
+"""Nobody dies by himself in a test that runs for a second, and nothing is repaired unless the test says so."""
 
 
 class MasterCluster:

@@ -25,6 +25,8 @@ class Worth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """What a replica is, and what its server must be told about it."""
+
     worth: Worth
     exclusions: tuple[Exclusion, ...] = ()
 

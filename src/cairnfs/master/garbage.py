@@ -36,6 +36,8 @@ BATCH = 500
 
 
 class Why(StrEnum):
+    """Why a replica is not needed."""
+
     PURGED = "purged"  # explained by a purge in the log: no brake
     ORPHAN = "orphan"
     STALE = "stale"
@@ -43,6 +45,8 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
+    """A replica to be deleted at exactly this version (rule 22)."""
+
     handle: ChunkHandle
     version: ChunkVersion
     why: Why

@@ -88,7 +88,7 @@ class Granting:
     # ------------------------------------------------------------------ open
 
     async def open(self, handle: ChunkHandle, row: ChunkRow) -> bool:
-        """Grant the record's lease to all members; True if the primary took it. The others are told again until they do.
+        """Grant the record's lease to all members; True if the primary took it. The others are told until they do.
 
         Entered in the book before it is sent: if the answer is lost, the primary may be at work.
         """

@@ -132,7 +132,7 @@ class Locate:
             return None  # purged, shared or raised meanwhile
 
     async def _grant_again(self, found: FileChunk, request: LeaseChunk) -> ChunkRow | None:
-        """The record is open, but nobody has shown its token yet, or this master does not know its lease: send it again.
+        """Send an open record's lease: nobody has shown its token yet, or this master does not know the lease.
 
         Idempotent by (version, boot): a primary at work goes on. None: a raise is needed.
         """
@@ -256,7 +256,7 @@ class Locate:
         await self._lift(found.handle)
 
     async def _lift(self, handle: ChunkHandle) -> None:
-        """Raise a barred chunk above its barrier, closed as it was: who still uses it names a version that is let in."""
+        """Raise a barred chunk above its barrier, closed as it was: its other users then name a version let in."""
         try:
             await self._raising.seal(handle)
         except CairnError as error:

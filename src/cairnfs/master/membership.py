@@ -251,14 +251,16 @@ class Membership:
     def _fences(
         self, session: Session, wanted: list[tuple[ChunkHandle, ChunkVersion]], now_s: float
     ) -> list[ChunkHandle]:
-        """Rule 6: of those it waits for, the chunks that nobody outside the set can be read from any more."""
+        """Rule 6: of those a member waits for, the chunks that nobody outside the set can be read from any more."""
+        reign = self._reign
         done: list[ChunkHandle] = []
-        for handle, version in wanted:
-            held = self._reign.leases.get(handle, now_s)
-            if held is None or held.version != version or held.primary != session.server:
-                continue
-            if self._reign.exclusions.is_fenced(handle, [one.server for one in held.members], now_s):
-                done.append(handle)
+        with reign.store.read() as view:
+            for handle, version in wanted:
+                row = get_chunk(view, handle)
+                if row is None or row.version != version or (session.server, session.boot) not in row.members:
+                    continue
+                if reign.exclusions.is_fenced(handle, [server for server, _ in row.members], now_s):
+                    done.append(handle)
         return done
 
     # ------------------------------------------------------------------ closing

@@ -37,6 +37,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class NoSource:
+    """Nobody to become equal to."""
+
     why: str
 
 

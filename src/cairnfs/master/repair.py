@@ -42,6 +42,8 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
+    """One thing to do."""
+
     handle: ChunkHandle
     work: Work
     copies: int
@@ -56,7 +58,7 @@ def plan_repairs(chunks: Sequence[Health], *, places: int) -> list[Repair]:
 
 
 def need_of(health: Health) -> Repair | None:
-    """Return what a chunk needs; None: nothing, or nothing can be done (no copy left), or it may come back by itself."""
+    """Return what a chunk needs; None: nothing, nothing can be done (no copy left), or it may come back by itself."""
     if health.live == 0:
         # Of an open chunk all members may have restarted: the raise finds out whether one will do.
         if health.restarted and not health.closed:

@@ -23,6 +23,8 @@ RECENT_S = 10.0
 
 
 class Health(StrEnum):
+    """How lately a server was heard."""
+
     LIVE = "live"
     SUSPECT = "suspect"
     DEAD = "dead"

@@ -1,7 +1,7 @@
 """Plain integers with names: what a server counts about itself. No threads, no HTTP, no dependencies.
 
-A counter costs one dictionary write. Names are `thing_what` in lower case, the same words as in the paper; `GetCounters`
-and the web page show them as they are.
+A counter costs one dictionary write. Names are `thing_what` in lower case, the same words as in the paper;
+`GetCounters` and the web page show them as they are.
 """
 
 from collections import defaultdict

@@ -1,0 +1,143 @@
+"""GFS paper, section 4.3: re-replication.
+
+"The master re-replicates a chunk as soon as the number of available replicas falls below a user-specified goal. [...]
+Each chunk that needs to be re-replicated is prioritized [...]. One is how far it is from its replication goal."
+"""
+
+import asyncio
+
+from tests.support.master_cluster import master_cluster
+
+from cairnfs.ids import ChunkHandle
+from cairnfs.master.repair import Health, Work, need_of, plan_repairs
+from cairnfs.wire.master_orders import Clone
+
+FAST = dict(repairs_max=4)
+
+
+def health(handle, live, *, goal=3, closed=True, has_lease=False, **more):
+    return Health(handle=ChunkHandle(handle), goal=goal, live=live, closed=closed, has_lease=has_lease, **more)
+
+
+def test_the_chunk_that_lost_two_replicas_comes_before_the_one_that_lost_one():
+    plan = plan_repairs([health(1, 2), health(2, 1), health(3, 2)], places=3)
+    assert [repair.handle for repair in plan] == [2, 1, 3]
+
+
+def test_a_chunk_that_blocks_a_client_comes_before_its_equals():
+    assert plan_repairs([health(1, 2), health(2, 2, is_wanted=True)], places=1)[0].handle == 2
+
+
+def test_the_number_of_copies_at_once_is_limited():
+    assert len(plan_repairs([health(n, 2) for n in range(1, 100)], places=4)) == 4
+    assert plan_repairs([health(1, 2)], places=-1) == []
+
+
+def test_a_server_that_may_come_back_is_waited_for_unless_one_copy_is_left():
+    assert need_of(health(1, 2, unheard=1)) is None
+    assert need_of(health(1, 1, unheard=2)) is not None
+    assert need_of(health(1, 1, unheard=1)) is not None
+
+
+def test_a_healthy_chunk_and_one_without_any_copy_need_nothing():
+    assert need_of(health(1, 3)) is None
+    assert need_of(health(1, 0)) is None
+
+
+def test_an_open_chunk_without_a_primary_is_revived_and_one_in_use_gets_a_joiner():
+    assert need_of(health(1, 2, closed=False)).work is Work.REVIVE
+    assert need_of(health(1, 2, closed=False, has_lease=True)).work is Work.JOIN
+    assert need_of(health(1, 0, closed=False, restarted=3)).work is Work.REVIVE
+
+
+async def until(it, is_so):
+    async with asyncio.timeout(20):
+        while not is_so():
+            await it.beat()
+            await asyncio.sleep(0.01)
+
+
+def test_a_lost_replica_is_copied_to_another_server():
+    async def go():
+        async with master_cluster(servers=4, **FAST) as it:
+            created = await it.closed()
+            handle = created.first.handle
+            holder = next(one for one in it.servers if handle in one.replicas)
+            spare = next(one for one in it.servers if handle not in one.replicas)
+            del holder.replicas[handle]
+            holder.lost.append(handle)
+            await until(it, lambda: handle in spare.replicas and spare.server in dict(it.record(handle).members))
+            assert spare.replicas[handle].data == b"hello" and spare.replicas[handle].closed
+            assert len((await it.find(created.attributes.inode))[0].members) == 3
+
+    asyncio.run(go())
+
+
+def test_without_a_spare_server_a_lost_replica_is_made_anew_where_it_was():
+    async def go():
+        async with master_cluster(servers=3, **FAST) as it:
+            created = await it.closed()
+            handle = created.first.handle
+            holder = it.servers[0]
+            del holder.replicas[handle]
+            holder.lost.append(handle)
+            await until(it, lambda: handle in holder.replicas and it.record(handle).closed)
+            await until(it, lambda: len(it.master.reign.live_current(it.record(handle), handle)) == 3)
+            assert holder.replicas[handle].data == b"hello"
+
+    asyncio.run(go())
+
+
+def test_an_open_chunk_in_use_gets_a_joiner_and_is_granted_again():
+    async def go():
+        async with master_cluster(servers=4, **FAST) as it:
+            created = await it.written()
+            handle = created.first.handle
+            await it.lease(created.attributes.inode)
+            out = it.by_id(next(m.server for m in created.first.lease.members if m.server != created.first.primary))
+            await out.stop()
+            it.servers.remove(out)
+            it.master.reign.sessions.of(out.server).heard_s = -1000.0
+            spare = next(one for one in it.servers if handle not in one.replicas)
+            await until(it, lambda: spare.server in dict(it.record(handle).members))
+            record = it.record(handle)
+            assert not record.closed and len(record.members) == 3
+            assert spare.asked(Clone)[0].joiner
+            assert spare.replicas[handle].data == b"hello" and not spare.replicas[handle].incomplete
+
+    asyncio.run(go())
+
+
+def test_an_open_chunk_whose_primary_is_dead_is_sealed_with_the_others():
+    async def go():
+        async with master_cluster(servers=3, **FAST) as it:
+            created = await it.written()
+            handle = created.first.handle
+            dead = it.by_id(created.first.primary)
+            await dead.stop()
+            it.servers.remove(dead)
+            it.master.reign.sessions.of(dead.server).heard_s = -1000.0
+            await until(it, lambda: it.record(handle).closed)
+            assert it.record(handle).length == 5
+            assert dead.server not in dict(it.record(handle).members)
+
+    asyncio.run(go())
+
+
+def test_nothing_is_repaired_before_all_known_servers_have_reported():
+    async def go():
+        async with master_cluster(servers=4, safe_start_s=1000.0, **FAST) as it:
+            created = await it.closed()
+            handle = created.first.handle
+            spare = next(one for one in it.servers if handle not in one.replicas)
+            holders = [one for one in it.servers if one is not spare]
+            await it.stop_master()
+            await it.start_master()
+            for one in [spare, *holders[:2]]:
+                await one.join()
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert handle not in spare.replicas
+            await holders[2].join()
+
+    asyncio.run(go())
