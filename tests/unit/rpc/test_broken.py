@@ -28,6 +28,7 @@ def test_a_connection_broken_in_mid_call_fails_every_call_in_flight():
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(outcome, ConnectionLostError)
             assert outcome.may_have_happened
+        assert not caller._links
         world.gate.set()
 
     run(scenario)

@@ -350,6 +350,23 @@ def test_a_caller_closed_while_it_connects_leaves_no_connection_open():
     run(scenario)
 
 
+def test_request_ids_begin_anew_and_pass_over_those_in_flight():
+    async def scenario(world):
+        caller = await world.start()
+        slow = asyncio.ensure_future(caller.call(world.address, Say(text="slow"), timeout_s=60))
+        await turns()
+        (link,) = caller._links.values()
+        assert list(link._calls) == [1]
+        link._last_number = 2**32 - 2
+        for text in "abc":
+            assert (await caller.call(world.address, Say(text=text), timeout_s=1)).text == text.upper()
+        assert link._last_number == 3
+        world.gate.set()
+        assert (await slow).text == "SLOW"
+
+    run(scenario)
+
+
 def test_concurrent_first_calls_share_one_connection():
     async def scenario(world):
         caller = await world.start()
