@@ -69,7 +69,7 @@ def zero_buffers(length: int) -> list[Buffer]:
 @lru_cache(maxsize=8)
 def zero_crc(length: int) -> int:
     """Return the CRC32C of zeros, at most a block of them."""
-    return crc32c(memoryview(ZEROS)[:length])
+    return _extend(0, zero_buffers(length))
 
 
 def verify_pieces(pieces: Sequence[Piece], crcs: Sequence[int], table: SlotTable) -> None:
@@ -128,7 +128,7 @@ def _fill_hole(table: SlotTable, offset: int) -> dict[int, tuple[int, int]]:
     states: dict[int, tuple[int, int]] = {}
     for block, start, count in block_spans(table.length, max(0, offset - table.length), table.block_bytes):
         if start:
-            states[block] = crc32c(memoryview(ZEROS)[:count], table.crcs[block]), start + count
+            states[block] = _extend(table.crcs[block], zero_buffers(count)), start + count
         else:
             states[block] = zero_crc(count), count
     return states

@@ -5,11 +5,15 @@ A crash in between only means that the segment is replayed once more.
 """
 
 import asyncio
+import logging
 
 from cairnfs.chunkserver.disks import DataDisk
 from cairnfs.chunkserver.format import HEADER_SLOT_BYTES, PAIR_BYTES, SLOTS_START
 from cairnfs.chunkserver.replica import Replica
-from cairnfs.errors import CairnError
+from cairnfs.errors import ChunkCorruptError, DiskFailedError
+from cairnfs.ids import format_handle
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpointer:
@@ -29,7 +33,7 @@ class Checkpointer:
             self._sealed.clear()
             try:
                 await self.run()
-            except CairnError:
+            except DiskFailedError:
                 return
 
     async def finish(self) -> None:
@@ -55,8 +59,13 @@ class Checkpointer:
         unplaced, disk.unplaced = disk.unplaced, {}
         for replica in unplaced.values():
             async with replica.turn:
-                if not replica.gone:
+                if replica.gone:
+                    continue
+                try:
                     await place(disk, replica)
+                except ChunkCorruptError as error:
+                    # Its files went away under us; the next read or scrub reports it.
+                    logger.warning("checksums not placed chunk=%s why=%s", format_handle(replica.handle), error)
         await disk.run(disk.files.sync_all)
         await disk.journal.remove(segments)
         self.done += 1

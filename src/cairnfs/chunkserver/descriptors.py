@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from cairnfs.chunkserver.format import data_name, sum_name
 from cairnfs.env import File, Files
+from cairnfs.errors import ChunkCorruptError
 from cairnfs.ids import ChunkHandle
 
 OPEN_REPLICAS_MAX = 128
@@ -29,10 +30,23 @@ class OpenReplica:
         """Return the checksum file. For jobs."""
         return self._get(sum_name(self._handle))
 
+    def read_old(self, offset: int, buffer: memoryview) -> int:
+        """Fill `buffer`; return how many bytes there were, 0 if they cannot be read. For jobs."""
+        try:
+            return self.data().read_into(offset, buffer)
+        except ChunkCorruptError:
+            raise
+        except OSError:
+            return 0
+
     def _get(self, name: str) -> File:
         found = self._opened.get(name)
         if found is None:
-            opened = self._files.open(name)
+            try:
+                opened = self._files.open(name)
+            except FileNotFoundError as error:
+                # Somebody removed it under us: this replica is damaged, not the disk.
+                raise ChunkCorruptError(chunk=self._handle, block=0) from error
             # Two jobs may come here at once; setdefault is one step, and the second one's file is closed.
             found = self._opened.setdefault(name, opened)
             if found is not opened:

@@ -31,9 +31,12 @@ from cairnfs.errors import (
 from cairnfs.ids import ChunkHandle, ClusterId, DiskId
 from cairnfs.limits import RESERVE_BYTES_MIN, RESERVE_FRACTION, Geometry
 from cairnfs.safeguards import Safeguards
+from cairnfs.units import MIB
 
 T = TypeVar("T")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+ASK_AGAIN_BYTES = 64 * MIB
+"""The file system is asked for its free space after so much growth, and each time once less than twice that is left."""
 DISK_FILE_BYTES_MAX = 64 * 1024
 
 
@@ -78,6 +81,7 @@ class DataDisk:
         self.descriptors = Descriptors(disk.files)
         self.failed = ""
         self.free_bytes, self.total_bytes = 0, 0
+        self._unasked_bytes = 0
         self.on_failed: Callable[[DataDisk], None] = lambda _: None
         self.journal = Journal(run=self.run, files=disk.files, disk_id=self.disk_id, segment_bytes=policy.segment_bytes)
         self._disk = disk
@@ -127,8 +131,11 @@ class DataDisk:
 
     def check_space(self, growth_bytes: int) -> None:
         """Rule 26, inside a job: refuse to grow into the reserve. Nothing was written."""
-        free, self.total_bytes = self.files.space()
-        self.free_bytes = max(0, free - self.reserve_bytes)
+        self._unasked_bytes += growth_bytes
+        if self._unasked_bytes >= ASK_AGAIN_BYTES or self.free_bytes < 2 * ASK_AGAIN_BYTES or not growth_bytes:
+            self._unasked_bytes = 0
+            free, self.total_bytes = self.files.space()
+            self.free_bytes = max(0, free - self.reserve_bytes)
         if growth_bytes > self.free_bytes:
             raise DiskFullError(where=self.folder)
 

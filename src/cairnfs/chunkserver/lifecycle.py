@@ -1,5 +1,6 @@
 """How a replica comes and goes: create, clone, trash, quarantine. Rules 3, 16, 22 and 24."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from cairnfs.chunkserver.recovery import Found, move_replica
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.slots import SlotTable
 from cairnfs.env import Files
-from cairnfs.errors import DiskFailedError, DiskFullError
+from cairnfs.errors import ChunkCorruptError, DiskFailedError, DiskFullError
 from cairnfs.ids import ChunkHandle, ChunkVersion, Epoch, format_handle
 
 
@@ -135,7 +136,8 @@ async def remove(disk: DataDisk, replica: Replica, *, wall_ns: int, quarantine: 
         # What only the journal knows goes along, so that the moved files stand for themselves.
         if replica.last_entry is not None:
             await replica.last_entry.wait()
-        await place(disk, replica)
+        with contextlib.suppress(ChunkCorruptError):
+            await place(disk, replica)
         replica.gone = True
         disk.unplaced.pop(replica.handle, None)
         disk.descriptors.drop(replica.handle)
@@ -167,3 +169,16 @@ async def set_header(disk: DataDisk, replica: Replica, changes: dict[str, object
     if "version" in changes:
         replica.unbroken = True
     await disk.submit_header(replica, state).wait()
+    if state.closed and replica.allocated > replica.length:
+        await _give_back(disk, replica)
+
+
+async def _give_back(disk: DataDisk, replica: Replica) -> None:
+    """Free what was allocated ahead of a replica that is closed."""
+    async with replica.turn:
+        check_there(disk, replica)
+        length = replica.length
+        with disk.descriptors.lease(replica.handle) as opened:
+            # A cut to the size that it has frees what lies beyond (ext4, xfs).
+            await disk.run(lambda: opened.data().truncate(max(length, opened.data().size())))
+        replica.allocated = length

@@ -82,7 +82,7 @@ class _Change:
             self.offset,
             self.pieces,
             self.crcs,
-            read=lambda offset, buffer: opened.data().read_into(offset, buffer),
+            read=opened.read_old,
             verify=self.disk.policy.safeguards.verify_before_merge,
         )
 
@@ -308,7 +308,7 @@ async def _prefix_crc(disk: DataDisk, replica: Replica, block: int, rest: int) -
 
         def job() -> int:
             kept = memoryview(bytearray(table.valid_length(block)))
-            count = opened.data().read_into(block * table.block_bytes, kept)
+            count = opened.read_old(block * table.block_bytes, kept)
             if count < len(kept) or crc32c(kept) != table.crcs[block]:
                 raise ChunkCorruptError(chunk=replica.handle, block=block)
             return crc32c(kept[:rest])

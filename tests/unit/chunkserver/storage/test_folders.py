@@ -371,3 +371,47 @@ def test_a_cancelled_caller_does_not_part_bytes_and_checksums():
         await store.close()
 
     run(main)
+
+
+def test_a_file_removed_under_a_running_server_costs_one_replica_and_not_the_disk():
+    async def main():
+        world = World()
+        store = await world.open(segment_bytes=500)
+        replica, other = await make(store), await make(store, ChunkHandle(2))
+        await put(store, replica, 0, b"x" * 1500, durable=True)
+        for name in ("0123456789abcdef.dat", "0123456789abcdef.sum"):
+            world.tree.change((world.tree.find("cairn/ef/cd"), name, None))
+        store._disks[replica.disk_id].descriptors.drop(HANDLE)
+        for call in (
+            lambda: put(store, replica, 100, b"y", durable=True),
+            lambda: put(store, replica, 1500, b"y" * 2000, durable=False),
+            lambda: store.truncate(replica, 100, serial=1),
+            lambda: store.read_verified(replica, 0, 10),
+        ):
+            with pytest.raises(ChunkCorruptError):
+                await call()
+        for place in range(20):
+            await put(store, other, place * 100, b"z" * 100, durable=True)
+        await store.trash(replica)
+        assert not store.usage()[0].failed
+        await store.close()
+        again = await world.open()
+        assert list(again.replicas) == [2]
+        assert await content(again, again.replicas[ChunkHandle(2)]) == b"z" * 2000
+        await again.close()
+
+    run(main)
+
+
+def test_sequence_counts_changes_of_checksums():
+    async def main():
+        world = World()
+        store = await world.open()
+        replica = await make(store)
+        before = replica.sequence
+        await put(store, replica, 0, b"x", durable=True)
+        await store.truncate(replica, 0, serial=2)
+        assert replica.sequence == before + 2
+        await store.close()
+
+    run(main)
