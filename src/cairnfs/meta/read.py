@@ -5,6 +5,7 @@ None of them sees what is doomed: it is there only to be freed.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from cairnfs.errors import IsFolderError, NotFolderError, NotFoundError
 from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId, ServerId
@@ -204,7 +205,7 @@ def trash_listing(
 
 
 def find_chunks(view: MetaRead, inode: InodeId, index: int, count: int) -> list[FileChunk]:
-    """Return the chunks [index, index + count) of a file in order; a hole is missing.
+    """Return the chunks [index, index + count) of a file in order, at most 1000; a hole is missing.
 
     Raises:
         NotFoundError: the inode is purged.
@@ -218,7 +219,7 @@ def find_chunks(view: MetaRead, inode: InodeId, index: int, count: int) -> list[
         return [] if raw is None else [_file_chunk(view, index, raw)]
     stop = min(index + count, row.chunks)
     found = view.scan(CHUNKS_OF, key2(inode, index), key2(inode, stop)) if index < stop else iter(())
-    return [_file_chunk(view, U64X2.unpack(raw)[1], value) for raw, value in found]
+    return [_file_chunk(view, U64X2.unpack(raw)[1], value) for raw, value in islice(found, LIST_PAGE_MAX)]
 
 
 def tail(view: MetaRead, inode: InodeId, row: InodeRow) -> FileChunk | None:

@@ -14,6 +14,7 @@ from cairnfs.meta.lookup import find, find_there
 from cairnfs.meta.read import attributes, expired
 from cairnfs.meta.records import ChunksDropped, Doomed, Purged, Record, Trashed, Untrashed
 from cairnfs.meta.tables import (
+    CHUNKS_OF,
     DOOMED,
     TOP,
     TRASH,
@@ -26,6 +27,7 @@ from cairnfs.meta.tables import (
     key2,
     key3,
     path_hash,
+    range_of,
     the_inode,
 )
 from cairnfs.meta.views import MetaRead
@@ -123,18 +125,23 @@ class _Sweep:
         return inode, row, children(self._view, inode) if row.kind is Kind.FOLDER else iter(())
 
     def _free_one(self, inode: InodeId, row: InodeRow) -> bool:
-        if row.chunks >= self._left:
-            # Too many chunks for one step: from the end, as many as there is room for; holes count as well.
-            first = row.chunks - self._left
-            self.records.append(ChunksDropped(inode=inode, first=first, now_ns=self._now_ns))
-            self.chunks += self._left
+        chunks = self._last_chunks(inode) if row.chunks else []
+        if len(chunks) >= self._left:
+            # Too many for one step: from the end, as many as there is room for.
+            self.records.append(ChunksDropped(inode=inode, first=chunks[-1], now_ns=self._now_ns))
+            self.chunks += len(chunks)
             self._left = 0
             return False
         self.records.append(Purged(inode=inode, now_ns=self._now_ns))
         self.inodes += 1
-        self.chunks += row.chunks
-        self._left -= 1 + row.chunks
+        self.chunks += len(chunks)
+        self._left -= 1 + len(chunks)
         return True
+
+    def _last_chunks(self, inode: InodeId) -> list[int]:
+        """Return the highest indexes of a file's chunks, last first, as many as there is room for."""
+        found = self._view.scan(CHUNKS_OF, *range_of(inode), backwards=True)
+        return [U64X2.unpack(raw)[1] for raw, _ in islice(found, self._left)]
 
 
 def _newest(view: MetaRead, command: Undelete) -> tuple[int, InodeId]:
