@@ -14,7 +14,7 @@ from cairnfs.chunkserver.lifecycle import restore_replica
 from cairnfs.chunkserver.records import segment_name
 from cairnfs.chunkserver.recovery import Recovered, recover
 from cairnfs.env import Disk, Env
-from cairnfs.errors import FolderInUseError, FormatError, WrongClusterError
+from cairnfs.errors import DiskFailedError, FolderInUseError, FormatError, WrongClusterError
 from cairnfs.ids import ClusterId, DiskId, ServerId
 from cairnfs.limits import Geometry
 
@@ -32,7 +32,7 @@ async def open_folders(env: Env, paths: Sequence[str]) -> list[Folder]:
     """Lock all folders and read what they are.
 
     Raises:
-        FolderInUseError, FormatError: none of them is locked any more, nothing was written.
+        FolderInUseError, FormatError, DiskFailedError: none of them is locked any more, nothing was written.
     """
     folders: list[Folder] = []
     try:
@@ -42,12 +42,18 @@ async def open_folders(env: Env, paths: Sequence[str]) -> list[Folder]:
             if not disk.files.lock():
                 raise FolderInUseError(where=path)
         for folder in folders:
-            files = folder.disk.files
-            folder.content = await folder.disk.run(lambda files=files: read_disk_file(files))  # type: ignore[misc]
+            folder.content = await _read_content(folder)
     except BaseException:
         await close_all(folders)
         raise
     return folders
+
+
+async def _read_content(folder: Folder) -> DiskFile | None:
+    try:
+        return await folder.disk.run(lambda: read_disk_file(folder.disk.files))
+    except OSError as error:
+        raise DiskFailedError(where=folder.path, why=str(error)) from error
 
 
 async def close_all(folders: Sequence[Folder]) -> None:
@@ -85,7 +91,10 @@ def agree(
 
 async def format_folder(folder: Folder, content: DiskFile) -> None:
     """Make a fresh folder ours, durably."""
-    await folder.disk.run(lambda: write_disk_file(folder.disk.files, content))
+    try:
+        await folder.disk.run(lambda: write_disk_file(folder.disk.files, content))
+    except OSError as error:
+        raise DiskFailedError(where=folder.path, why=str(error)) from error
     folder.content = content
 
 

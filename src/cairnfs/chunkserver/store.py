@@ -84,7 +84,7 @@ class Store:
         Raises:
             FolderInUseError: another process serves one of them.
             WrongClusterError, FormatError: one is foreign, of another format, or damaged. None was touched.
-            DiskFailedError: one cannot be read or written.
+            DiskFailedError: none can be read and written. One that cannot, beside others, is in `damaged`.
         """
         assert folders, "a chunkserver needs a data folder"
         store = cls(
@@ -131,10 +131,17 @@ class Store:
                 disk_id = self._env.random.getrandbits(63)
                 await format_folder(folder, fresh_content(cluster, self.server_id, disk_id, geometry))
         for folder in self._folders:
-            disk, recovered = await serve_folder(folder, policy, wall_ns=self._env.clock.wall_ns())
+            try:
+                disk, recovered = await serve_folder(folder, policy, wall_ns=self._env.clock.wall_ns())
+            except DiskFailedError as error:
+                logger.error("folder not served folder=%s why=%s", folder.path, error.why)  # noqa: TRY400 - said in full
+                self.damaged.append(str(error))
+                continue
             self._add_disk(disk)
             self.damaged += recovered.damaged
             self.max_epoch = max(self.max_epoch, recovered.epoch)
+        if not self._disks:
+            raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))
         for disk in self._disks.values():
             disk.journal.epoch = self.max_epoch
 

@@ -415,3 +415,22 @@ def test_sequence_counts_changes_of_checksums():
         await store.close()
 
     run(main)
+
+
+def test_a_dead_disk_at_start_does_not_keep_the_others_from_being_served():
+    async def main():
+        world = World(folders=("bad", "good"))
+        world.trees["good"].capacity_bytes = 2 << 40
+        store = await world.open()
+        await make(store)
+        await store.close()
+        world.trees["bad"].fail_sync = True
+        again = await world.open()
+        assert list(again.replicas) == [HANDLE]
+        assert "bad" in again.damaged[0]
+        await again.close()
+        world.trees["good"].fail_sync = True
+        with pytest.raises(DiskFailedError):
+            await world.open()
+
+    run(main)
