@@ -9,13 +9,22 @@ from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.support.fake_namespace import FakeNames
+
 from cairnfs.checksum import crc32c, piece_crcs
 from cairnfs.client.filesystem import Client
 from cairnfs.config import ClientConfig
 from cairnfs.env.light import client_env
 from cairnfs.errors import (
-    ChecksumError, ChunkFullError, ChunkMissingError, DataMissingError, ExistsError, LostWritesError,
-    NotFoundError, NotPrimaryError, StaleVersionError,
+    ChecksumError,
+    ChunkFullError,
+    ChunkMissingError,
+    DataMissingError,
+    ExistsError,
+    LostWritesError,
+    NotFoundError,
+    NotPrimaryError,
+    StaleVersionError,
 )  # fmt: skip
 from cairnfs.ids import NO_VERSION, ChunkVersion
 from cairnfs.limits import BLOCK_BYTES
@@ -25,11 +34,17 @@ from cairnfs.wire.chunk_reads import ChunkData, ChunkLength, Length, ReadChunk
 from cairnfs.wire.common import ChunkPlace, Durability, Kind, Lease, Member
 from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
 from cairnfs.wire.mutations import (
-    Appended, AppendRecord, PushData, SyncChunk, Synced, TruncateChunk, WriteChunk, Written,
+    Appended,
+    AppendRecord,
+    PushData,
+    SyncChunk,
+    Synced,
+    TruncateChunk,
+    WriteChunk,
+    Written,
 )  # fmt: skip
 from cairnfs.wire.namespace import Created, CreateFile, IfExists, SetLength, Truncate
 from cairnfs.wire.status import ClusterInfo, GetClusterInfo
-from tests.support.fake_namespace import FakeNames
 
 CLUSTER = "c" * 32
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from cairnfs.errors import ExistsError, IsFolderError, NotEmptyError, NotFolderError, NotFoundError
 from cairnfs.paths import parent_and_name, show
+from cairnfs.wire import namespace as ns
 from cairnfs.wire.base import Done
 from cairnfs.wire.common import Attributes, Kind
-from cairnfs.wire import namespace as ns
 
 
 @dataclass
@@ -169,9 +169,7 @@ class FakeNames:
         return Done()
 
     async def make_symlink(self, peer, request, incoming):
-        return self.once(
-            request, lambda: self.status(self.make(request.path, Kind.SYMLINK, target=request.target))
-        )
+        return self.once(request, lambda: self.status(self.make(request.path, Kind.SYMLINK, target=request.target)))
 
     async def set_attributes(self, peer, request, incoming):
         node = self.find(request.path, request.follow)

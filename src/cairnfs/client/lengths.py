@@ -53,8 +53,7 @@ class Lengths:
 
     async def of_chunk(self, inode: InodeId, index: int) -> int:
         """Return the length of one chunk; 0 for a hole."""
-        await self._locations.ask(inode, index)
-        known = self._locations.peek(inode, index)
+        known = (await self._locations.ask(inode, index)).known
         return 0 if known is None else await self._of_place(inode, index, known.place)
 
     async def _of_place(self, inode: InodeId, index: int, place: ChunkPlace) -> int:
@@ -75,8 +74,7 @@ class Lengths:
 
         Answers at once if the chunk is closed. Rule 7: a follower waits at the primary.
         """
-        await self._locations.ask(inode, index)
-        known = self._locations.peek(inode, index)
+        known = (await self._locations.ask(inode, index)).known
         if known is None:
             return 0
         if known.place.closed or not known.primary_address:
@@ -112,8 +110,7 @@ class _Question:
         if self._has_failed:
             # The master first: a chunk that was closed meanwhile must not be opened again by a reader.
             before = self.known
-            await locations.ask(self._inode, self._index)
-            self.known = locations.peek(self._inode, self._index)
+            self.known = (await locations.ask(self._inode, self._index)).known
             if self.known is None:
                 return 0
             if self.known.place.closed:

@@ -18,7 +18,7 @@ from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
 from cairnfs.limits import LOCATIONS_MAX
 from cairnfs.tasks import Turns
 from cairnfs.wire.common import ChunkPlace
-from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
+from cairnfs.wire.locations import FindChunks, LeaseChunk
 
 _FIND_AHEAD = 8
 """Places asked for at a time: a sequential reader needs the next ones soon. GFS paper, section 2.7.1 does so too."""
@@ -41,6 +41,15 @@ class Known:
     @property
     def takes_mutations(self) -> bool:
         return not self.place.closed and bool(self.primary_address)
+
+
+class Answer(NamedTuple):
+    """What the master has just said about one chunk."""
+
+    known: Known | None
+    """None: a hole."""
+    chunks: int
+    """Of the file, up to its last one."""
 
 
 class Accused(NamedTuple):
@@ -92,22 +101,24 @@ class Locations:
                 known = self.peek(inode, index)
                 if known is None:
                     counters.location_misses += 1
-                    await self.ask(inode, index, count=_FIND_AHEAD)
-                    return self.peek(inode, index)
+                    return (await self.ask(inode, index, count=_FIND_AHEAD)).known
         counters.location_hits += 1
         return known
 
-    async def ask(self, inode: InodeId, index: int, *, count: int = 1) -> Places:
-        """Ask the master, whatever is cached, and remember the answer."""
+    async def ask(self, inode: InodeId, index: int, *, count: int = 1) -> Answer:
+        """Ask the master, whatever is cached, and remember the answer.
+
+        What it says of chunk `index` must be taken from the answer: the cache may have dropped it by now, and a
+        place that is not cached looks like a hole.
+        """
         asked_s = self._connection.env.clock.now_s()
         places = await self._connection.ask(FindChunks(inode=inode, index=index, count=count))
         found = {place.index for place in places.places}
         for missing in range(index, index + count):
             if missing not in found:
                 self.forget(inode, missing)
-        for place in places.places:
-            self.remember(inode, place, asked_s=asked_s)
-        return places
+        learned = {place.index: self.remember(inode, place, asked_s=asked_s) for place in places.places}
+        return Answer(learned.get(index), places.chunks)
 
     async def lease(
         self,

@@ -22,6 +22,7 @@ from cairnfs.errors import (
     BusyError,
     CairnError,
     ChecksumError,
+    ChunkMissingError,
     NoCopyError,
     NotReadableError,
     PeerError,
@@ -169,6 +170,7 @@ class Reader:
     ) -> int:
         handle = known.place.handle
         failed: CairnError = NoCopyError(chunk=handle, why="no live replica is known")
+        is_absent = not known.place.closed and not whole
         addresses = self._preferred(known.order)
         for number, address in enumerate(addresses):
             is_last = number == len(addresses) - 1
@@ -181,7 +183,9 @@ class Reader:
                     raise
                 self._connection.counters.replicas_failed += 1
                 logger.debug("read failed chunk=%016x server=%s error=%s", handle, address, error)
-                self._avoid(address)
+                if not isinstance(error, ChunkMissingError):
+                    self._avoid(address)
+                    is_absent = False
                 failed = error
                 continue
             if self._connection.env.clock.now_s() - began_s > _SLOW_S:
@@ -189,6 +193,8 @@ class Reader:
             if got == len(target) or not whole:
                 return got
             failed = NotReadableError(chunk=handle, why=f"only {got} of {len(target)} bytes are committed there")
+        if is_absent and isinstance(failed, ChunkMissingError):
+            return 0  # made and never written: as short as it can be, and the primary is asked how long it is
         if failed.retry is Retry.REFRESH:
             raise failed
         raise NoCopyError(chunk=handle, why=str(failed)) from failed
