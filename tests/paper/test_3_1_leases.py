@@ -37,10 +37,9 @@ def test_the_initial_lease_lasts_as_long_as_the_master_says_and_extensions_ride_
         assert len(asked) > 10
 
         cluster.master.renews = False
+        await asyncio.sleep(11)
         with pytest.raises(NotPrimaryError):
-            for _ in range(30):
-                await cluster.append(lease, b"x")
-                await asyncio.sleep(1)
+            await cluster.append(lease, b"x")
 
     run(story, lease_s=10.0)
 
@@ -77,7 +76,7 @@ def test_a_write_flows_in_the_seven_steps_of_figure_2():
 
 
 def test_an_error_at_any_replica_is_reported_to_the_client():
-    """ "Any errors encountered at any of the replicas are reported to the client." Ours: no inconsistent region stays."""
+    """ "Any errors encountered at any of the replicas are reported to the client." Ours: none stays inconsistent."""
 
     async def story(cluster):
         lease = await cluster.new_chunk()

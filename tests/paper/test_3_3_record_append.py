@@ -79,8 +79,8 @@ def test_a_record_is_at_most_a_fourth_of_a_chunk():
 
 
 def test_if_an_append_fails_at_any_replica_the_client_retries_and_no_replica_differs():
-    """ "If a record append fails at any replica, the client retries the operation." Ours: the retry of a record that was
-    adopted gets its first offset, and replicas are bytewise identical."""
+    """ "If a record append fails at any replica, the client retries the operation." Ours: the retry of a record
+    that was adopted gets its first offset, and replicas are bytewise identical."""
 
     async def story(cluster):
         lease = await cluster.new_chunk()

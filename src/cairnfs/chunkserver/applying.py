@@ -126,8 +126,8 @@ async def _apply_group(context: Context, chunk: Chunk, replica: Replica, group: 
         return
     views = [view for step in group for view in step.views]
     block_bytes = context.geometry.block_bytes
-    if len(group) == 1 and group[0].piece_bytes == block_bytes and first.offset % block_bytes == 0:
-        crcs = group[0].crcs
+    if _are_blocks(group, block_bytes):
+        crcs = [crc for step in group for crc in step.crcs]
     else:
         crcs = block_crcs(first.offset, views, block_bytes)
     # A synced write flushes all that was applied before it too (rule 10); an append promises only its own bytes.
@@ -139,6 +139,11 @@ async def _apply_group(context: Context, chunk: Chunk, replica: Replica, group: 
         chunk.has_plain = False
     elif not durable:
         chunk.has_plain = True
+
+
+def _are_blocks(group: Sequence[Step], block_bytes: int) -> bool:
+    """True if the checksums that came along are those of the chunk's blocks: nothing is computed twice."""
+    return all(step.piece_bytes == block_bytes and step.mutation.offset % block_bytes == 0 for step in group)
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:

@@ -219,7 +219,6 @@ def _confirm(primary: "Primary", batch: Batch) -> None:
     """Every member has it: it is committed. Rules 2 and 7."""
     chunk = primary.chunk
     chunk.committed_length = primary.next_length
-    primary.rounds_acked += 1
     batch.is_confirmed = True
     chunk_commit(chunk, batch.last)
 

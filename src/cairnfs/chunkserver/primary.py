@@ -64,8 +64,6 @@ class Primary:
         self.used_s = context.now_s()
         self.next_serial = 1
         self.next_length = chunk.committed_length
-        self.rounds_acked = 0
-        """Batches that every member has answered: each is a round of rule 7."""
         self.calls: list[asyncio.Task[object]] = []
         """Orders on their way, to be broken off when the version is superseded."""
         self.marks_told = 0

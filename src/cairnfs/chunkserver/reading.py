@@ -25,7 +25,7 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
-from cairnfs.limits import BLOCK_BYTES, DATA_CALL_S, ORDER_TIMEOUT_S, PENDING_READ_S
+from cairnfs.limits import BLOCK_BYTES, DATA_CALL_S, ORDER_TIMEOUT_S, PENDING_READ_S, READ_BYTES_MAX
 from cairnfs.rpc.server import Answer
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.chunk_reads import (
@@ -124,7 +124,7 @@ def _span(context: Context, replica: Replica, request: ReadChunk) -> tuple[int, 
     if request.length >= BLOCK_BYTES:
         block_bytes = context.geometry.block_bytes
         start -= start % block_bytes
-        end = min(-(-end // block_bytes) * block_bytes, context.geometry.chunk_bytes)
+        end = min(-(-end // block_bytes) * block_bytes, context.geometry.chunk_bytes, start + READ_BYTES_MAX)
     return min(start, replica.length), min(end, replica.length)
 
 

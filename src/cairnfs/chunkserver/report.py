@@ -150,6 +150,14 @@ class Reporter:
                     raise
             await asyncio.sleep(standing.settings.heartbeat_s)
 
+    async def say_goodbye(self) -> None:
+        """Tell the master what was closed at the end, if it listens."""
+        if self._context.standing.session:
+            try:
+                await self._beat()
+            except CairnError as error:
+                logger.debug("last heartbeat not answered why=%s", error)
+
     async def _beat(self) -> None:
         context, standing = self._context, self._context.standing
         assert standing.settings is not None

@@ -178,8 +178,8 @@ class Chunks:
         chunk = self._chunks.get(handle)
         if chunk is not None:
             chunk.end("replica deleted")
-            fresh = Chunk(handle, promised=chunk.promised)
-            self._chunks[handle] = fresh
+            # What was opened stays known, so that a lease shown late makes no empty replica in its place.
+            self._chunks[handle] = Chunk(handle, promised=chunk.promised, opened=chunk.opened)
 
     def opened(self, chunk: Chunk) -> None:
         """Note a chunk whose version was opened: what heartbeats and ticks look at is found without a search."""

@@ -41,6 +41,7 @@ class Chunkserver:
         self._nursery = Nursery("chunkserver")
         self._server: Server | None = None
         self._context: Context | None = None
+        self._reporter: Reporter | None = None
 
     @property
     def context(self) -> Context:
@@ -93,7 +94,7 @@ class Chunkserver:
         )
 
     def _start_tasks(self, context: Context, server: Server) -> None:
-        reporter = Reporter(context, server, masters=self._config.master, rack=self._config.rack)
+        self._reporter = reporter = Reporter(context, server, masters=self._config.master, rack=self._config.rack)
         _ = self._nursery.start(reporter.run(), name="report")
         _ = self._nursery.start(reporter.report_suspects(), name="suspects")
         _ = self._nursery.start(marks.tick(context), name="tick")
@@ -114,6 +115,8 @@ class Chunkserver:
             return
         context = self._context
         await self._close_chunks(context)
+        if self._reporter is not None:
+            await self._reporter.say_goodbye()
         await self._server.stop()
         await self._nursery.stop()
         await context.caller.close()
@@ -121,13 +124,14 @@ class Chunkserver:
         self._context = self._server = None
 
     async def _close_chunks(self, context: Context) -> None:
+        """Rule 4: a drained primary has all members store `closed`, and gives up its role."""
         primaries = context.chunks.primaries()
         for primary in primaries:
             primary.close_soon()
         try:
             async with asyncio.timeout(STOP_CLOSE_S):
                 for primary in primaries:
-                    while primary.chunk.primary is primary and primary.is_open:  # ends with the role or the time
+                    while primary.is_open:  # ends with the role or the time
                         await primary.chunk.changed.wait(STOP_CLOSE_S)
         except TimeoutError:
             logger.warning("stopping with open chunks count=%d", len(context.chunks.primaries()))

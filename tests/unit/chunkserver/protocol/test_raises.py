@@ -120,7 +120,7 @@ def test_nothing_below_a_promise_is_taken_and_the_promise_survives_a_restart():
 def test_a_promise_without_a_replica_refuses_the_older_grant():
     async def story(cluster):
         older = cluster.lease()
-        version, promised = await cluster.promise(1, "abc")
+        _, promised = await cluster.promise(1, "abc")
         assert not promised["a"].present
         with pytest.raises(StaleVersionError):
             await cluster.append(older, b"x", shows=True)

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.chunkserver.protocol.cluster import run
+from tests.unit.chunkserver.protocol.cluster import MIB, run
 
 from cairnfs.chunkserver.format import data_name
 from cairnfs.errors import (
@@ -341,3 +341,16 @@ def test_readers_among_writers_see_whole_writes(seed):
         await asyncio.gather(*(writer(number) for number in range(3)), *(reader(name) for name in "abc"))
 
     run(story, seed=seed)
+
+
+def test_a_large_read_that_is_not_aligned_gets_as_many_whole_blocks_as_a_frame_holds():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        for number in range(6):
+            await cluster.push(number + 1, bytes([number]) * MIB, "abc")
+            await cluster.write(lease, number * MIB, bytes([number]) * MIB, pushed=number + 1)
+        data = await cluster.read("b", lease, 100, 4 * MIB)
+        assert len(data) == 4 * MIB - 100
+        assert data[-1] == 3
+
+    run(story, chunk_bytes=8 * MIB)

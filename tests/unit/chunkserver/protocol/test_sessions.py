@@ -75,6 +75,7 @@ def test_a_stopping_server_closes_its_chunks():
         lease = await cluster.new_chunk()
         await cluster.append(lease, b"12345")
         await cluster.servers["a"].stop()
+        assert [(report.handle, report.length) for report in cluster.master.closed] == [(1, 5)]
         for name in "bc":
             assert (await cluster.info(name, 1)).closed
         await cluster.boot("a")
