@@ -368,7 +368,8 @@ def test_a_delete_is_whole_at_any_operation():
             world = World(stop_at, uneven=True)
             store = await world.open()
             replica = await make(store)
-            await put(store, replica, 0, b"x" * 2000, durable=True)
+            await put(store, replica, 0, b"x" * 2000, durable=False)
+            await store.flush(replica)
             world.tree.stop_at = world.tree.operations + stop_at
             with contextlib.suppress(OSError):
                 await store.trash(replica)
