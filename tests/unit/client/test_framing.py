@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from cairnfs.client.framing import HEADER_BYTES, MAGIC, RecordDecoder, RepeatFilter, encode_record
 
 DATA = st.binary(max_size=60)
+JUNK = st.sampled_from([b"", bytes(5), b"CR", MAGIC, MAGIC + b"\xff" * 30, b"junk" * 20])
 RECORDS = st.lists(DATA, max_size=8)
 
 
@@ -28,8 +29,7 @@ def test_whole_records_come_back_however_the_bytes_are_cut(datas, step):
     assert decoder.skipped_bytes == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"", bytes(5), b"CR", MAGIC, MAGIC + b"\xff" * 30, b"junk" * 20]), DATA), max_size=8),
-       st.integers(1, 50))  # fmt: skip
+@given(st.lists(st.tuples(JUNK, DATA), max_size=8), st.integers(1, 50))
 def test_padding_and_garbage_between_records_are_skipped(parts, step):
     all_frames = frames([data for _, data in parts])
     raw = b"".join(junk + frame for (junk, _), frame in zip(parts, all_frames, strict=True))

@@ -1,0 +1,86 @@
+"""What a client keeps: places of chunks, bytes read ahead; and what truncation does to both."""
+
+import asyncio
+import os
+
+from tests.support.fake_cluster import fake_cluster
+
+from cairnfs.client.locations import Locations
+from cairnfs.wire.locations import FindChunks
+
+CHUNK = 256 * 1024
+
+
+def run(claim, **shape):
+    async def with_cluster():
+        async with asyncio.timeout(60), fake_cluster(**shape) as (cluster, fs):
+            await claim(cluster, fs)
+
+    asyncio.run(with_cluster())
+
+
+def asked(cluster, kind):
+    return sum(part.asked[kind] for part in [cluster.master, *cluster.servers])
+
+
+def test_the_cache_of_places_is_bounded_and_expires():
+    async def claim(cluster, fs):
+        for number in range(5):
+            await fs.write_bytes(f"/{number}", b"x")
+        core = fs._core
+        small = Locations(core.connection, limit=3)
+        for inode in range(2, 7):
+            await small.find(inode, 0)
+        assert len(small) == 3
+        before = asked(cluster, FindChunks)
+        await small.find(6, 0)
+        assert asked(cluster, FindChunks) == before
+        await small.find(2, 0)
+        assert asked(cluster, FindChunks) == before + 1
+        known = small.peek(2, 0)
+        known.expires_s = core.connection.env.clock.now_s()
+        assert small.peek(2, 0) is None
+
+    run(claim)
+
+
+def test_places_live_no_longer_than_the_client_says():
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", b"x")
+        before = asked(cluster, FindChunks)
+        for _ in range(3):
+            assert await fs.read_bytes("/file") == b"x"
+        assert asked(cluster, FindChunks) == before + 3
+
+    run(claim, settings={"location_cache_s": 0.0})
+
+
+def test_truncation_cuts_a_chunk_and_drops_the_rest():
+    async def claim(cluster, fs):
+        data = os.urandom(2 * CHUNK + 100)
+        await fs.write_bytes("/file", data)
+        await fs.truncate("/file", CHUNK + 7)
+        assert await fs.read_bytes("/file") == data[: CHUNK + 7]
+        await fs.truncate("/file", CHUNK + 20)
+        assert await fs.read_bytes("/file") == data[: CHUNK + 7] + bytes(13)
+        await fs.truncate("/file", 0)
+        assert await fs.read_bytes("/file") == b""
+
+    run(claim)
+
+
+def test_reads_ahead_give_the_right_bytes_and_can_be_turned_off():
+    data = os.urandom(4 * CHUNK)
+
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", data)
+        async with await fs.open("/file") as file:
+            parts = [await file.read(10_000) for _ in range(len(data) // 10_000 + 1)]
+        assert b"".join(parts) == data
+        hits.append(fs.counters()["readahead_hits"])
+
+    hits = []
+    run(claim)
+    run(claim, settings={"readahead_bytes": 0})
+    assert hits[0] > 0
+    assert hits[1] == 0
