@@ -9,7 +9,7 @@ from itertools import islice
 
 from cairnfs.errors import IsFolderError, NotFolderError, NotFoundError
 from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId, ServerId
-from cairnfs.limits import LIST_PAGE_MAX
+from cairnfs.limits import HEAD_BYTES_MAX, LIST_PAGE_MAX
 from cairnfs.meta.lookup import find_there
 from cairnfs.meta.tables import (
     CHUNKS,
@@ -17,6 +17,7 @@ from cairnfs.meta.tables import (
     DOOMED,
     ENTRIES,
     ENTRY,
+    INODES,
     PURGED,
     SERVERS,
     SHARED,
@@ -30,6 +31,7 @@ from cairnfs.meta.tables import (
     PurgedRow,
     ServerRow,
     decode_chunk,
+    decode_inode,
     decode_purged,
     decode_server,
     decode_trash,
@@ -50,6 +52,11 @@ from cairnfs.paths import show
 from cairnfs.units import SECOND_NS
 from cairnfs.wire.common import Attributes, Kind
 from cairnfs.wire.namespace import Entry, Listing, Status, TrashEntry, TrashListing
+
+LIST_BYTES_MAX = HEAD_BYTES_MAX // 2
+"""A page ends here as well: long symlinks and xattrs must fit into one message."""
+ENTRY_BYTES = 64
+"""What an entry of a page takes besides its name and its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,8 @@ def inode_row(view: MetaRead, inode: InodeId) -> InodeRow:
     Raises:
         NotFoundError: never there, purged or doomed.
     """
-    row = get_inode(view, inode)
+    # A number from the wire may be one that no key can hold.
+    row = get_inode(view, inode) if inode > 0 else None
     if row is None or view.get(DOOMED, key(inode)) is not None:
         raise NotFoundError(path=f"inode {inode}")
     return row
@@ -169,11 +177,14 @@ def listing(view: MetaRead, path: bytes, *, after: bytes = b"", limit: int = LIS
     limit = max(1, min(limit, LIST_PAGE_MAX))
     entries: list[Entry] = []
     start = entry_key(found.inode, after) + (b"\0" if after else b"")
+    room = LIST_BYTES_MAX
     for raw, value in view.scan(ENTRIES, start, range_of(found.inode)[1]):
-        if len(entries) == limit:
+        if len(entries) == limit or room < 0:
             return Listing(entries=entries, more=True)
         inode = InodeId(ENTRY.unpack(value)[0])
-        entries.append(Entry(name=raw[8:], attributes=attributes(inode, the_inode(view, inode))))
+        shown_as, size = _shown(view, inode)
+        entries.append(Entry(name=raw[8:], attributes=shown_as))
+        room -= len(raw) + size
     return Listing(entries=entries, more=False)
 
 
@@ -183,12 +194,14 @@ def trash_listing(
     """Answer ListTrash: oldest first. `trash_s`: how long the trash is kept."""
     limit = max(1, min(limit, LIST_PAGE_MAX))
     entries: list[TrashEntry] = []
+    room = LIST_BYTES_MAX
     for raw, value in view.scan(TRASH, key2(max(0, after_ns), after_inode) + b"\0"):
-        if len(entries) == limit:
+        if len(entries) == limit or room < 0:
             return TrashListing(entries=entries, more=True)
         deleted_ns, number = U64X2.unpack(raw)
         inode = InodeId(number)
-        shown_as = attributes(inode, the_inode(view, inode))
+        shown_as, size = _shown(view, inode)
+        room -= len(value) + size
         expires_ns = deleted_ns + int(trash_s * SECOND_NS)
         entry = TrashEntry(
             path=decode_trash(value).path,
@@ -199,6 +212,13 @@ def trash_listing(
         )
         entries.append(entry)
     return TrashListing(entries=entries, more=False)
+
+
+def _shown(view: MetaRead, inode: InodeId) -> tuple[Attributes, int]:
+    """Return an inode for a page, and about how many bytes it takes there."""
+    raw = view.get(INODES, key(inode))
+    assert raw is not None, inode
+    return attributes(inode, decode_inode(raw)), len(raw) + ENTRY_BYTES
 
 
 # ------------------------------------------------------------------ chunks

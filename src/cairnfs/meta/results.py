@@ -23,12 +23,12 @@ REPLY, FAILURE = b"\0", b"\1"
 
 def recall(view: MetaRead, command: Request[R], once: Once) -> R | CairnError | None:
     """Return the first result of a request; None if it is new."""
+    if not (once.client >= 0 and 0 < once.lowest <= once.sequence):
+        return BadRequestError(what=f"client {once.client}, sequence {once.sequence}, lowest {once.lowest}")
     raw = view.get(RESULTS, key2(once.client, once.sequence))
     if raw is not None:
         head = memoryview(raw)[1:]
         return decode_failure(head) if raw[:1] == FAILURE else decode_reply(type(command), head)
-    if not 0 < once.lowest <= once.sequence:
-        return BadRequestError(what=f"sequence {once.sequence} with lowest {once.lowest}")
     known = view.get(CLIENTS, key(once.client))
     if known is not None and once.sequence < decode_client(known).lowest:
         return UnsureError(what=type(command).__name__)

@@ -10,8 +10,10 @@ from cairnfs.errors import (
     NotFolderError,
     NotFoundError,
 )
+from cairnfs.limits import HEAD_BYTES_MAX
 from cairnfs.meta import read
 from cairnfs.meta.check import check
+from cairnfs.wire.codec import encode_message
 from cairnfs.wire.namespace import CreateFile, MakeFolder, MakeSymlink, Rename
 
 
@@ -133,3 +135,15 @@ def test_listing_goes_on_where_it_stopped(caller):
     assert ([one.name for one in rest.entries], rest.more) == ([b"2", b"3", b"4"], False)
     with pytest.raises(NotFolderError):
         read.listing(caller.store, b"/g")
+
+
+def test_a_page_of_a_listing_fits_into_one_message(caller):
+    for number in range(300):
+        caller.do(MakeSymlink, path=b"/e/%03d" % number, target=b"t" * 4096)
+    names, more = [], True
+    while more:
+        page = read.listing(caller.store, b"/e", after=names[-1] if names else b"")
+        assert len(encode_message(page)) < HEAD_BYTES_MAX
+        names += [entry.name for entry in page.entries]
+        more = page.more
+    assert names == [b"%03d" % number for number in range(300)]

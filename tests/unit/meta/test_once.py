@@ -8,7 +8,7 @@ from cairnfs.meta.check import check
 from cairnfs.meta.commands import ForgetClients
 from cairnfs.meta.decide import answer
 from cairnfs.wire.common import Once
-from cairnfs.wire.namespace import CreateFile, Delete, MakeFolder, Rename
+from cairnfs.wire.namespace import CreateFile, Delete, MakeFolder, Rename, Truncate
 
 
 @pytest.fixture
@@ -117,3 +117,11 @@ def test_a_refusal_that_asks_to_try_later_leaves_nothing(caller):
     assert isinstance(caller.result(CreateFile(path=b"/f", with_chunk=True, once=caller.once())), CairnError)
     assert caller.store.dump() == before
     assert check(caller.store) == []
+
+
+def test_numbers_that_no_key_can_hold_are_refused(caller):
+    bad = MakeFolder(path=b"/a", once=Once(client=-1, sequence=Sequence(1), lowest=Sequence(1)))
+    assert isinstance(caller.result(bad), BadRequestError)
+    assert isinstance(caller.result(Truncate(inode=-1, length=0, once=caller.once())), NotFoundError)
+    with pytest.raises(NotFoundError):
+        read.find_chunks(caller.store, -1, 0, 1)
