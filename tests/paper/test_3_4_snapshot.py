@@ -29,7 +29,9 @@ def test_a_snapshot_seals_open_chunks_and_shares_them():
             await it.lease(created.attributes.inode)
             copy = await snapshot(it)
             record = it.record(handle)
-            assert record.closed and record.references == 2 and record.version > created.first.version
+            assert record.closed
+            assert record.references == 2
+            assert record.version > created.first.version
             assert [len(one.asked(Seal)) for one in it.servers] == [1, 1, 1]
             assert [one.handle for one in await it.find(copy.attributes.inode)] == [handle]
             assert len(it.master.reign.leases) == 0
@@ -61,7 +63,8 @@ def test_readers_of_the_old_chunk_are_barred_and_the_snapshots_own_readers_are_l
             await it.lease(created.attributes.inode)
             for one in it.servers:
                 barriers = [e for e in one.exclusions if e.barrier and e.handle == before.handle]
-                assert barriers and all(before.version < e.below for e in barriers)
+                assert barriers
+                assert all(before.version < e.below for e in barriers)
                 after = (await it.find(copy.attributes.inode))[0]
                 assert all(e.below <= after.version for e in barriers)
                 assert one.replicas[before.handle].version == after.version

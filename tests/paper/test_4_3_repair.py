@@ -12,7 +12,7 @@ from cairnfs.ids import ChunkHandle
 from cairnfs.master.repair import Health, Work, need_of, plan_repairs
 from cairnfs.wire.master_orders import Clone
 
-FAST = dict(repairs_max=4)
+FAST = {"repairs_max": 4}
 
 
 def health(handle, live, *, goal=3, closed=True, has_lease=False, **more):
@@ -67,7 +67,8 @@ def test_a_lost_replica_is_copied_to_another_server():
             del holder.replicas[handle]
             holder.lost.append(handle)
             await until(it, lambda: handle in spare.replicas and spare.server in dict(it.record(handle).members))
-            assert spare.replicas[handle].data == b"hello" and spare.replicas[handle].closed
+            assert spare.replicas[handle].data == b"hello"
+            assert spare.replicas[handle].closed
             assert len((await it.find(created.attributes.inode))[0].members) == 3
 
     asyncio.run(go())
@@ -101,9 +102,11 @@ def test_an_open_chunk_in_use_gets_a_joiner_and_is_granted_again():
             spare = next(one for one in it.servers if handle not in one.replicas)
             await until(it, lambda: spare.server in dict(it.record(handle).members))
             record = it.record(handle)
-            assert not record.closed and len(record.members) == 3
+            assert not record.closed
+            assert len(record.members) == 3
             assert spare.asked(Clone)[0].joiner
-            assert spare.replicas[handle].data == b"hello" and not spare.replicas[handle].incomplete
+            assert spare.replicas[handle].data == b"hello"
+            assert not spare.replicas[handle].incomplete
 
     asyncio.run(go())
 

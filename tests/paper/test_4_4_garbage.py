@@ -187,7 +187,8 @@ def test_guard_the_brake_stops_deletions_that_no_purge_explains(why, kept):
             doomed = [Doomed(n, ChunkVersion(1, 1), why) for n in range(1, 1501)]
             assert len(garbage._brake(session, doomed)) == kept
             if why is not Why.PURGED:
-                assert garbage.waiting == 500 and garbage.warnings()
+                assert garbage.waiting == 500
+                assert garbage.warnings()
                 assert garbage._brake(session, doomed) == []
 
     asyncio.run(go())

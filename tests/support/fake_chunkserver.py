@@ -5,6 +5,7 @@ silent for a kind of order, restart it, or change its replicas.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from cairnfs.errors import ChunkMissingError, LowerEpochError, NoCopyError, StaleVersionError
@@ -202,10 +203,8 @@ class FakeChunkserver:
         while True:
             await asyncio.sleep(period_s)
             if self.beating:
-                try:
+                with contextlib.suppress(ConnectionError):
                     await self.beat()
-                except ConnectionError:
-                    pass
 
     # ---- what a primary does
 

@@ -13,18 +13,18 @@ from cairnfs.wire.common import Once
 from cairnfs.wire.locations import FindChunks, LeaseChunk
 from cairnfs.wire.namespace import CreateFile, Stat
 
-FAST = dict(
-    listen=("127.0.0.1:0",),
-    data="/meta",
-    heartbeat_s=0.02,
-    suspect_s=60.0,
-    dead_s=120.0,
-    serving_lease_s=60.0,
-    serving_lease_quiet_s=60.0,
-    safe_start_s=0.0,
-    repair_grace_s=0.0,
-    repairs_max=0,
-)
+FAST = {
+    "listen": ("127.0.0.1:0",),
+    "data": "/meta",
+    "heartbeat_s": 0.02,
+    "suspect_s": 60.0,
+    "dead_s": 120.0,
+    "serving_lease_s": 60.0,
+    "serving_lease_quiet_s": 60.0,
+    "safe_start_s": 0.0,
+    "repair_grace_s": 0.0,
+    "repairs_max": 0,
+}
 """Nobody dies by himself in a test that runs for a second, and nothing is repaired unless the test says so."""
 
 

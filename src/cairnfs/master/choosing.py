@@ -25,7 +25,7 @@ class Choosing:
         """
         reign = self._reign
         chosen = self.choose(goal, near=near, without=(), racks=())
-        need = reign.copies_needed(goal)
+        need = goal if reign.is_young else reign.copies_needed(goal)
         if len(chosen) < need:
             raise TooFewCopiesError(what="a new chunk", have=len(chosen), need=need)
         members = [Member(server=one.server, boot=one.boot, address=one.address) for one in chosen]

@@ -29,6 +29,7 @@ class Granting:
         self._durability = Durability(reign.config.durability)
         self._unsealed: dict[ServerId, dict[ChunkHandle, None]] = {}
         self._telling: dict[ServerId, None] = {}
+        self._repeating: dict[ServerId, None] = {}
         self._fences: dict[ChunkHandle, None] = {}
 
     # ------------------------------------------------------------------ leases and places
@@ -62,6 +63,23 @@ class Granting:
             anchor_s=primary.sent_at_s if primary is not None else 0.0,
             durability=self._durability,
             is_new=row.is_new,
+        )
+
+    def new_lease(self, place: ChunkPlace) -> Lease:
+        """Build the lease of a chunk that was just made."""
+        reign = self._reign
+        primary = reign.sessions.of(place.primary)
+        return Lease(
+            handle=place.handle,
+            version=place.version,
+            epoch=reign.epoch,
+            members=place.members,
+            primary=place.primary,
+            base_length=0,
+            lease_s=reign.config.lease_s,
+            anchor_s=primary.sent_at_s if primary is not None else 0.0,
+            durability=self._durability,
+            is_new=True,
         )
 
     def place(self, handle: ChunkHandle, row: ChunkRow, index: int, *, lease: Lease | None = None) -> ChunkPlace:
@@ -115,8 +133,21 @@ class Granting:
                 self._fences[handle] = None
         return held.is_opened
 
-    async def repeat(self, session: Session) -> None:
-        """Tell one server again what it has not confirmed: leases and seals. Started by its heartbeat."""
+    def repeat(self, session: Session) -> None:
+        """Tell one server again what it has not confirmed: leases and seals. Called at each of its heartbeats."""
+        server = session.server
+        if server not in self._repeating and (self._unsealed.get(server) or self._reign.leases.to_repeat(server)):
+            self._repeating[server] = None
+            self._reign.start(lambda: self._repeat(session), name=f"repeat {server}")
+
+    async def _repeat(self, session: Session) -> None:
+        try:
+            await self._repeat_opens(session)
+            await self._repeat_seals(session)
+        finally:
+            self._repeating.pop(session.server, None)
+
+    async def _repeat_opens(self, session: Session) -> None:
         reign = self._reign
         for held in reign.leases.to_repeat(session.server)[:REPEAT_MAX]:
             row = reign.chunk(held.handle)
@@ -132,16 +163,12 @@ class Granting:
                     return
                 continue
             reign.leases.confirmed(held, session.server)
-        await self._repeat_seals(session)
 
     # ------------------------------------------------------------------ seal
 
     def not_sealed(self, server: ServerId, handle: ChunkHandle) -> None:
         """The record says closed, but this server's replica does not: tell it again."""
         self._unsealed.setdefault(server, {})[handle] = None
-
-    def has_to_repeat(self, server: ServerId) -> bool:
-        return bool(self._unsealed.get(server)) or bool(self._reign.leases.to_repeat(server))
 
     async def _repeat_seals(self, session: Session) -> None:
         reign = self._reign

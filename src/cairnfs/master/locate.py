@@ -7,6 +7,8 @@ again.
 
 import logging
 
+from msgspec.structs import replace
+
 from cairnfs.errors import (
     CairnError,
     ChunkMissingError,
@@ -126,6 +128,7 @@ class Locate:
                 ready = self._ready(found, request)
                 if ready is not None:
                     return ready
+                await self._reign.wait_for(found.row)
                 row = await self._grant_again(found, request) or await self._raise(found, request)
                 return self._granting.place(handle, row, found.index)
         except (ChunkMissingError, StaleVersionError):
@@ -149,12 +152,15 @@ class Locate:
 
     async def _raise(self, found: FileChunk, request: LeaseChunk) -> ChunkRow:
         suspects: list[ServerId] = []
+        avoid = NO_SERVER
         if request.failed == found.row.version and found.row.primary != NO_SERVER:
-            suspects.append(found.row.primary)
+            # It may live and yet be out of reach for this client, so another one gets the role.
+            avoid = found.row.primary
+            suspects.append(avoid)
         if request.suspect != NO_SERVER:
             suspects.append(request.suspect)
         try:
-            return await self._raising.open(found.handle, suspects=suspects, near=request.near)
+            return await self._raising.open(found.handle, suspects=suspects, near=request.near, avoid=avoid)
         except TooFewCopiesError:
             self._reign.wanted[found.handle] = None  # repair it first
             raise
@@ -211,6 +217,20 @@ class Locate:
             self._choosing.note_created(members)
         return self._granting.place(handle, row, index, lease=self._granting.lease(handle, row, members))
 
+    def fresh_place(self, place: ChunkPlace) -> ChunkPlace:
+        """Add the lease to the place of a chunk that was made a moment ago: nothing need be looked up."""
+        reign = self._reign
+        reign.leases.grant(
+            place.handle,
+            place.version,
+            primary=place.primary,
+            members=place.members,
+            now_s=reign.now_s(),
+            is_opened=False,
+        )
+        self._choosing.note_created(place.members)
+        return replace(place, lease=self._granting.new_lease(place))
+
     # ------------------------------------------------------------------ copy-on-write
 
     async def _copy(self, found: FileChunk, request: LeaseChunk) -> None:
@@ -252,7 +272,7 @@ class Locate:
             self._raising.remember_closed(new, version, row.length, made)
         reign.exclusions.map_changed(new, found.handle)
         reign.counters.add("chunks_copied_on_write")
-        self.bar(found.handle, barrier)
+        self.bar(found.handle, row, barrier)
         await self._lift(found.handle)
 
     async def _lift(self, handle: ChunkHandle) -> None:
@@ -263,7 +283,11 @@ class Locate:
             self._reign.wanted[handle] = None  # the repair loop goes on with it
             logger.info("barred chunk not raised yet chunk=%016x why=%s", handle, error)
 
-    def bar(self, handle: ChunkHandle, barrier: ChunkVersion) -> None:
-        """Tell all who hold a chunk to refuse readers with an older version (rule 9)."""
+    def bar(self, handle: ChunkHandle, row: ChunkRow, barrier: ChunkVersion) -> None:
+        """Tell all who hold a chunk to refuse readers with an older version (rule 9).
+
+        Also members that nobody hears just now: they may serve to the end of their serving lease.
+        """
         exclusion = Exclusion(handle=handle, below=barrier, barrier=True)
-        self._raising.exclude(list(self._reign.inventory.holders(handle)), exclusion)
+        servers = [server for server, _ in row.members] + list(self._reign.inventory.holders(handle))
+        self._raising.exclude(list(dict.fromkeys(servers)), exclusion)

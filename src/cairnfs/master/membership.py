@@ -210,8 +210,7 @@ class Membership:
         renewed, unknown = reign.leases.renew(session.server, session.boot, request.leases, now_s)
         if unknown:
             renewed += self._adopt(session, unknown, now_s)
-        if self._granting.has_to_repeat(session.server):
-            reign.start(lambda: self._granting.repeat(session), name=f"repeat {session.server}")
+        self._granting.repeat(session)
         fences = self._fences(session, request.fences_wanted, now_s) if request.fences_wanted else []
         # Taken last: nothing can be added between this and the answer.
         exclusions, upto, all_told = reign.exclusions.to_tell(session)

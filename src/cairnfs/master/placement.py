@@ -7,13 +7,13 @@ writer's machine is preferred as primary (rule 10); only live servers with room 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cairnfs.ids import BootId, ServerId
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A live server as placement sees it."""
+class Candidate(NamedTuple):
+    """A live server as placement sees it. A tuple, because each create makes one per server."""
 
     server: ServerId
     boot: BootId

@@ -55,6 +55,8 @@ class Raise:
     aim: Aim
     joiners: Sequence[ServerId] = ()
     near: str = ""
+    avoid: ServerId = NO_SERVER
+    """Somebody could not reach it as primary: another one, if there is one."""
     left_out: dict[ServerId, str] = field(default_factory=dict)
     """Who failed in this raise, and how."""
 
@@ -74,6 +76,7 @@ class Raising:
         joiners: Sequence[ServerId] = (),
         without: Sequence[ServerId] = (),
         near: str = "",
+        avoid: ServerId = NO_SERVER,
     ) -> ChunkRow:
         """Raise and grant; return the new record. The new version is open at its primary when this returns.
 
@@ -83,7 +86,7 @@ class Raising:
             NotFoundError: the chunk is gone.
         """
         left_out = {server: f"server {server} is left out" for server in without}
-        return await self._run(Raise(handle, Aim.OPEN, joiners, near, left_out), suspects)
+        return await self._run(Raise(handle, Aim.OPEN, joiners, near, avoid, left_out), suspects)
 
     async def seal(
         self, handle: ChunkHandle, *, suspects: Sequence[ServerId] = (), joiners: Sequence[ServerId] = ()
@@ -309,10 +312,10 @@ class Raising:
         """The writer's own server, else the present primary, else the one with the fewest leases."""
         reign = self._reign
 
-        def rank(server: ServerId) -> tuple[bool, bool, int]:
+        def rank(server: ServerId) -> tuple[bool, bool, bool, int]:
             session = reign.sessions.of(server)
             near = session is not None and bool(job.near) and session.address == job.near
-            return not near, server != row.primary, reign.leases.count_of(server)
+            return server == job.avoid, not near, server != row.primary, reign.leases.count_of(server)
 
         return min(servers, key=rank)
 

@@ -7,6 +7,7 @@ Invariants:
     2. Once `is_deposed`, nothing is executed and nothing is ordered any more.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ from cairnfs.wire.base import Reply, Request
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
+
+YOUNG_BEATS = 3
+"""Heartbeats within which chunkservers that live find a master that has just started."""
 
 
 @dataclass(slots=True, eq=False)
@@ -149,6 +153,20 @@ class Reign:
             logger.error("another master leads epoch=%d seen=%d: stepping down", self.epoch, error.seen)
 
     # ------------------------------------------------------------------ who is current
+
+    @property
+    def is_young(self) -> bool:
+        """True while chunkservers may not have found this master yet, though all of them live."""
+        waited = self.now_s() - self.started_s >= YOUNG_BEATS * self.config.heartbeat_s
+        return not waited and bool(self.sessions.unheard())
+
+    async def wait_for(self, row: ChunkRow) -> None:
+        """Let the members of a chunk find a master that has just started, so that none is left out in haste."""
+        pause_s = self.config.heartbeat_s / 20
+        while self.is_young and not all(  # noqa: ASYNC110 - rare, short, and no event says it
+            (session := self.sessions.of(server)) is not None and session.reported for server, _ in row.members
+        ):  # ends: no master stays young
+            await asyncio.sleep(pause_s)
 
     def current_session(self, row: ChunkRow, server: ServerId, handle: ChunkHandle) -> Session | None:
         """Return the live session of a server that holds a current replica: the record names it (rule 2).

@@ -157,9 +157,19 @@ class Repairing:
                 self._sick.pop(handle, None)
                 reign.wanted.pop(handle, None)
                 self._later.pop(handle, None)
-            elif handle not in self._running and now_s >= self._later.get(handle, 0.0):
-                found.append(health)
+            elif handle not in self._running:
+                if now_s >= self._later.get(handle, 0.0):
+                    found.append(health)
+                else:
+                    self._to_the_end(handle)
         return found
+
+    def _to_the_end(self, handle: ChunkHandle) -> None:
+        """What must wait after a failure does not stand in the way of the others."""
+        for queue in (self._sick, self._reign.wanted):
+            if handle in queue:
+                del queue[handle]
+                queue[handle] = None
 
     # ------------------------------------------------------------------ doing
 

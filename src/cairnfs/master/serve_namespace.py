@@ -144,10 +144,13 @@ class Namespace:
     async def create_file(self, _peer: Peer, request: CreateFile, _incoming: Incoming) -> Created:
         check_path(request.path)
         reign = self._reign
-        created = await reign.execute(request, self._placement(request) if request.with_chunk else None)
+        placement = self._placement(request) if request.with_chunk else None
+        created = await reign.execute(request, placement)
         first = created.first
-        if first is not None:
-            # Also for a retry, which gets the first result: its lease is a token only while the version still is.
+        if first is not None and placement is not None and first.version == placement.version:
+            created = msgspec.structs.replace(created, first=self._locate.fresh_place(first))
+        elif first is not None:
+            # A retry gets the first result; its lease is a token only while the version still is.
             row = reign.chunk(first.handle)
             if row is not None and not row.closed and row.version == first.version:
                 place = self._locate.new_place(first.handle, row, first.index)
@@ -187,22 +190,22 @@ class Namespace:
         dropped = self._beyond(request)
         barrier = reign.next_version()
         status = await reign.execute(request, barrier=barrier)
-        for handle in dropped:
-            self._locate.bar(handle, barrier)
-            reign.wanted[handle] = None  # a snapshot may still use it: it is raised above the barrier
-            self._cut.setdefault(request.inode, {})[handle] = None
+        for one in dropped:
+            self._locate.bar(one.handle, one.row, barrier)
+            reign.wanted[one.handle] = None  # a snapshot may still use it: it is raised above the barrier
+            self._cut.setdefault(request.inode, {})[one.handle] = None
         if request.inode in self._cut:
             await self._wait_quiet(list(self._cut[request.inode]))
             self._cut.pop(request.inode, None)
         return status
 
-    def _beyond(self, request: Truncate) -> list[ChunkHandle]:
+    def _beyond(self, request: Truncate) -> list[read.FileChunk]:
         with self._reign.store.read() as view:
             first = -(-request.length // self._reign.identity.chunk_bytes)
             row = read.inode_row(view, request.inode)
             if first >= row.chunks:
                 return []
-            return [one.handle for one in read.find_chunks(view, request.inode, first, row.chunks - first)]
+            return read.find_chunks(view, request.inode, first, row.chunks - first)
 
     async def _wait_quiet(self, handles: list[ChunkHandle]) -> None:
         """Wait until no cached place of these can be read any more: in milliseconds, or the end of a serving lease.
@@ -211,7 +214,7 @@ class Namespace:
             BusyError: not yet. The truncation is done; its retry waits on.
         """
         reign = self._reign
-        waiting = [handle for handle in handles if reign.inventory.holders(handle)]
+        waiting = handles
         deadline_s = reign.now_s() + META_CALL_S / 2
         pause_s = 0.005
         while waiting := [handle for handle in waiting if not reign.exclusions.is_quiet(handle, reign.now_s())]:

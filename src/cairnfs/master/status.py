@@ -114,7 +114,7 @@ class StatusPage:
         limit = max(1, min(request.limit, LIST_PAGE_MAX))
         with reign.store.read() as view:
             found = read.resolve(view, request.path)
-            chunks = read.find_chunks(view, found.inode, request.index, found.row.chunks) if found.row.chunks else []
+            chunks = read.find_chunks(view, found.inode, request.index, limit + 1)
         return ChunkTable(chunks=[self._chunk(one) for one in chunks[:limit]], more=len(chunks) > limit)
 
     def _chunk(self, one: read.FileChunk) -> ChunkStatus:

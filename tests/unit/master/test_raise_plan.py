@@ -83,38 +83,47 @@ def is_unbroken(one, server, *, is_new):
 def test_a_server_that_the_record_does_not_name_is_no_source_however_new_its_replica():
     answers = {1: replica(1, serial=1), 9: replica(9, NEWER, serial=99)}
     found = choose_source(base(), answers)
-    assert isinstance(found, Source) and found.server == 1
+    assert isinstance(found, Source)
+    assert found.server == 1
     assert isinstance(choose_source(base(), {9: replica(9, NEWER, serial=99)}), NoSource)
 
 
 def test_a_burnt_number_does_not_make_a_restarted_replica_unbroken():
     answers = {1: replica(101, NEWER, serial=9, unbroken=True), 2: replica(2, serial=1)}
     found = choose_source(base(), answers)
-    assert isinstance(found, Source) and found.server == 2
+    assert isinstance(found, Source)
+    assert found.server == 2
 
 
 def test_if_all_have_restarted_after_plain_writes_all_must_answer_and_the_fullest_is_taken():
     restarted = {n: replica(n + 100, length=10 + n, unbroken=False, plain=True) for n in (1, 2, 3)}
     found = choose_source(base(), restarted)
-    assert isinstance(found, Source) and found.server == 3 and found.breaks_continuity
+    assert isinstance(found, Source)
+    assert found.server == 3
+    assert found.breaks_continuity
     del restarted[2]
     assert isinstance(choose_source(base(), restarted), NoSource)
 
 
 def test_if_all_have_restarted_after_appends_only_any_one_will_do_and_nothing_is_lost():
     found = choose_source(base(), {2: replica(102, unbroken=False)})
-    assert isinstance(found, Source) and found.server == 2 and not found.breaks_continuity
+    assert isinstance(found, Source)
+    assert found.server == 2
+    assert not found.breaks_continuity
 
 
 def test_a_closed_chunk_has_its_source_in_any_boot_but_only_at_its_length():
     answers = {1: replica(101, length=9, closed=True), 2: replica(102, length=10, closed=True)}
     found = choose_source(base(closed=True), answers)
-    assert isinstance(found, Source) and found.server == 2
+    assert isinstance(found, Source)
+    assert found.server == 2
 
 
 def test_a_new_chunk_that_nobody_wrote_is_empty_everywhere():
     found = choose_source(base(is_new=True), {1: absent(1), 2: absent(2), 3: absent(3)})
-    assert isinstance(found, Source) and not found.promised.present and not found.breaks_continuity
+    assert isinstance(found, Source)
+    assert not found.promised.present
+    assert not found.breaks_continuity
 
 
 def test_equal_bytes_with_other_mutations_are_reconciled_for_their_filter():

@@ -15,7 +15,9 @@ def test_a_new_file_comes_with_its_chunk_and_a_lease_in_one_call():
         async with master_cluster() as it:
             created = await it.create()
             lease = created.first.lease
-            assert lease.is_new and lease.fence_done and len(lease.members) == 3
+            assert lease.is_new
+            assert lease.fence_done
+            assert len(lease.members) == 3
             assert lease.primary == created.first.primary
             assert lease.anchor_s > 0
             assert all(not one.told for one in it.servers), "a token needs no order"
@@ -28,7 +30,8 @@ def test_a_second_writer_of_a_new_chunk_gets_the_same_lease_opened_by_the_master
         async with master_cluster() as it:
             created = await it.create()
             place = await it.lease(created.attributes.inode)
-            assert place.version == created.first.version and place.primary == created.first.primary
+            assert place.version == created.first.version
+            assert place.primary == created.first.primary
             assert [len(one.asked(Open)) for one in it.servers] == [1, 1, 1]
             assert not any(one.asked(Promise) for one in it.servers)
 
@@ -61,7 +64,8 @@ def test_a_failed_target_burns_the_number_and_is_excluded_before_the_version_ope
             assert dead.server not in [m.server for m in place.members]
             assert it.master.counters.get("raises_burnt") == 1
             record = it.record(first.handle)
-            assert record.version == place.version and len(record.members) == 2
+            assert record.version == place.version
+            assert len(record.members) == 2
             promised = {r.version for one in it.servers for r in one.asked(Promise)}
             assert len(promised) == 2
             await asyncio.sleep(0.05)
