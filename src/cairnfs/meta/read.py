@@ -5,7 +5,6 @@ None of them sees what is doomed: it is there only to be freed.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from cairnfs.errors import IsFolderError, NotFolderError, NotFoundError
 from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId, ServerId
@@ -225,7 +224,7 @@ def _shown(view: MetaRead, inode: InodeId) -> tuple[Attributes, int]:
 
 
 def find_chunks(view: MetaRead, inode: InodeId, index: int, count: int) -> list[FileChunk]:
-    """Return the chunks [index, index + count) of a file in order, at most 1000; a hole is missing.
+    """Return the chunks [index, index + count) of a file in order; a hole is missing. The caller bounds `count`.
 
     Raises:
         NotFoundError: the inode is purged.
@@ -239,7 +238,7 @@ def find_chunks(view: MetaRead, inode: InodeId, index: int, count: int) -> list[
         return [] if raw is None else [_file_chunk(view, index, raw)]
     stop = min(index + count, row.chunks)
     found = view.scan(CHUNKS_OF, key2(inode, index), key2(inode, stop)) if index < stop else iter(())
-    return [_file_chunk(view, U64X2.unpack(raw)[1], value) for raw, value in islice(found, LIST_PAGE_MAX)]
+    return [_file_chunk(view, U64X2.unpack(raw)[1], value) for raw, value in found]
 
 
 def tail(view: MetaRead, inode: InodeId, row: InodeRow) -> FileChunk | None:
