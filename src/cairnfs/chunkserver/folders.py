@@ -6,6 +6,7 @@ Every folder is locked and its DISK read and checked before anything is written 
 """
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from cairnfs.chunkserver.disks import DataDisk, Policy, close_folder, read_disk_file, write_disk_file
@@ -35,7 +36,8 @@ async def open_folders(env: Env, paths: Sequence[str]) -> list[Folder]:
         FolderInUseError, FormatError, DiskFailedError: none of them is locked any more, nothing was written.
     """
     folders: list[Folder] = []
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_all, folders)
         for path in paths:
             disk = env.open_disk(path)
             folders.append(Folder(disk, path, None))
@@ -43,9 +45,7 @@ async def open_folders(env: Env, paths: Sequence[str]) -> list[Folder]:
                 raise FolderInUseError(where=path)
         for folder in folders:
             folder.content = await _read_content(folder)
-    except BaseException:
-        await close_all(folders)
-        raise
+        stack.pop_all()
     return folders
 
 

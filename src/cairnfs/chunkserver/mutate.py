@@ -175,14 +175,15 @@ async def apply_in_place(change: _Change, serial: Serial) -> None:
                 opened.sums().write(SLOTS_START + first * PAIR_BYTES, [pairs])
             return effect
 
+        written = False
         try:
             effect = await disk.run(job, may_be_full=not overwrites)
-        except BaseException:
-            replica.rewriting = range(0)
-            for block in blocks:
-                table.unplaced[block] = None
-            disk.unplaced[replica.handle] = replica
-            raise
+            written = True
+        finally:
+            if not written:
+                replica.rewriting = range(0)
+                table.unplaced.update(dict.fromkeys(blocks))
+                disk.unplaced[replica.handle] = replica
     if overwrites:
         replica.end_rewrite(blocks)
     change.finish(effect, serial)

@@ -8,6 +8,7 @@ called. A caller that is cancelled does not stop what has begun.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from cairnfs.checksum import Buffer
@@ -91,16 +92,15 @@ class Store:
             env, safeguards=safeguards, durability=durability, reserve_bytes=reserve_bytes, segment_bytes=segment_bytes
         )
         store._folders = await open_folders(env, folders)
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(close_all, store._folders)
+            stack.push_async_callback(store._nursery.stop)
             expected = cluster if safeguards.cluster_identity else None
             server, found, sizes = agree(store._folders, expected, geometry)
             store.server_id = server or ServerId(env.random.getrandbits(63))
             if found is not None and sizes is not None:
                 await store._serve(found, sizes)
-        except BaseException:
-            await store._nursery.stop()
-            await close_all(store._folders)
-            raise
+            stack.pop_all()
         return store
 
     async def adopt(self, cluster: ClusterId, geometry: Geometry) -> None:

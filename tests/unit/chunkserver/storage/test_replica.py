@@ -142,7 +142,7 @@ def test_appends_that_arrive_together_share_a_flush():
 
 def test_a_read_beside_overwrites_has_bytes_and_checksums_of_one_moment():
     async def main():
-        world = World()
+        world = World(1, uneven=True)
         store = await world.open()
         replica = await make(store)
         await put(store, replica, 0, b"0" * 4096, durable=True)
