@@ -142,8 +142,9 @@ class RawFile(io.RawIOBase):
 
     def __del__(self) -> None:
         # IOBase would close here too, but it prints what goes wrong; a cluster may be gone by now.
-        with contextlib.suppress(CairnError, OSError, ValueError, AttributeError):
-            self.close()
+        if not self.closed:
+            with contextlib.suppress(CairnError, OSError, ValueError, AttributeError):
+                self.close()
 
 
 class _Fresh:

@@ -84,6 +84,15 @@ class File:
         await self._writer.flush()
         return await self._core.lengths.of_inode(self.inode)
 
+    async def grown(self, longer_than: int, *, wait_s: float) -> int:
+        """Wait until the file is longer than that, at most `wait_s`; return its length. For followers (rule 7)."""
+        length = await self.size()
+        if length > longer_than or wait_s <= 0:
+            return length
+        index, inside = divmod(longer_than, self._core.connection.geometry.chunk_bytes)
+        await self._core.lengths.follow(self.inode, index, inside, wait_s=wait_s)
+        return await self._core.lengths.of_inode(self.inode)
+
     # ------------------------------------------------------------------ reading
 
     async def read(self, size: int | None = -1) -> bytes:

@@ -93,7 +93,9 @@ class ReadAhead:
             self._size = min(2 * self._size, max(limit // 2, 1))
             window = _Window(ahead_at, bytearray(size), self._core.connection.env.clock.now_s(), asyncio.Event())
             self._windows.append(window)
-            _ = self._core.connection.nursery.start(self._fetch(window), name="read-ahead")
+            task = self._core.connection.nursery.start(self._fetch(window), name="read-ahead")
+            # Not in the task itself: one that is cancelled before it begins runs none of its code.
+            task.add_done_callback(lambda _, window=window: window.done.set())  # type: ignore[misc]
             ahead_at = window.end
 
     async def _fetch(self, window: _Window) -> None:
@@ -101,8 +103,6 @@ class ReadAhead:
             window.got = await self._core.reader.read_into(self._inode, window.start, memoryview(window.buffer))
         except CairnError:
             window.got = -1  # the reader itself will meet the error
-        finally:
-            window.done.set()
 
     def forget(self) -> None:
         """Drop what was fetched: somebody wrote, or the reader went elsewhere."""

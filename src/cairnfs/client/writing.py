@@ -19,7 +19,7 @@ from cairnfs.checksum import Buffer
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Known, Locations
 from cairnfs.client.mutating import Mutator, crcs_of, token_of
-from cairnfs.errors import CairnError, LostWritesError
+from cairnfs.errors import CairnError, LostWritesError, ShutdownError
 from cairnfs.ids import NO_VERSION, ChunkVersion, DataId, InodeId, Sequence, Serial
 from cairnfs.limits import PIECE_BYTES, SMALL_MUTATION_BYTES, UNSYNCED_BYTES_MAX
 from cairnfs.wire.mutations import SyncChunk, Synced, WriteChunk, Written
@@ -153,7 +153,8 @@ class Writer:
         is_much = acked >= _BACKGROUND_BYTES or len(self._pieces) > _PIECES_MAX // 2
         if is_much and not self._is_syncing_behind:
             self._is_syncing_behind = True
-            _ = self._connection.nursery.start(self._sync_behind(piece.index), name="sync")
+            task = self._connection.nursery.start(self._sync_behind(piece.index), name="sync")
+            task.add_done_callback(self._synced_behind)
         while self._is_full and self._is_moving():
             await self._wait_for_change()
         if self._is_full:
@@ -185,16 +186,21 @@ class Writer:
     def _run(self, piece: Piece) -> None:
         piece.is_running = True
         piece.error = None
-        _ = self._connection.nursery.start(self._carry_out(piece), name="write")
+        task = self._connection.nursery.start(self._carry_out(piece), name="write")
+        # Not in the task itself: one that is cancelled before it begins runs none of its code.
+        task.add_done_callback(lambda _: self._ended(piece))
 
     async def _carry_out(self, piece: Piece) -> None:
         try:
             await self._write_piece(piece)
         except CairnError as error:
             piece.error = error
-        finally:
-            piece.is_running = False
-            self._changed.set()
+
+    def _ended(self, piece: Piece) -> None:
+        piece.is_running = False
+        if not piece.is_acked and piece.error is None:
+            piece.error = ShutdownError(what="the client")
+        self._changed.set()
 
     async def _write_piece(self, piece: Piece, *, sync: bool = False, close: bool = False) -> tuple[Known, Written]:
         """Have a piece acked by every member, under its sequence."""
@@ -300,9 +306,10 @@ class Writer:
             await self._sync_acked(final=False, present=present)
         except CairnError as error:
             logger.debug("background sync failed inode=%d error=%s", self._inode, error)
-        finally:
-            self._is_syncing_behind = False
-            self._changed.set()
+
+    def _synced_behind(self, task: asyncio.Task[None]) -> None:
+        self._is_syncing_behind = False
+        self._changed.set()
 
     async def _sync_acked(self, *, final: bool, present: int | None = None) -> None:
         """Sync the chunks that have acked pieces. `final`: close them too; else only those before chunk `present`."""
