@@ -141,6 +141,7 @@ def test_an_answer_sent_before_close_arrives_although_the_peer_still_sends(world
         pair.far.close()
         await pair.near_sink.until(lambda sink: sink.ends)
         assert pair.near_sink.data == b"go away"
+        assert pair.near_sink.ends == [""], "a close is no reset, although it drops what comes"
         await pair.listener.close()
 
     world.run(scenario())

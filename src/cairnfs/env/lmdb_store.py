@@ -237,8 +237,6 @@ def _take_folder(folder: str) -> int:
 
 def _open_lmdb(path: str, map_bytes: int) -> Any:
     is_new = not os.path.exists(path)
-    if not is_new and 0 < os.path.getsize(path) < 2 * 4096:
-        raise FormatError(where=path, why="not a metadata store of CairnFS, or damaged: it is too short")
     try:
         environment = lmdb.open(
             path,

@@ -74,10 +74,10 @@ class SimWire:
         to.arrived(parcel)
 
     def release(self) -> None:
-        """The cut is healed: everything that was held is repeated."""
+        """The cut is healed: what was held arrives now, before anything that is still on the way."""
         held, self._held = self._held, []
         for parcel, to in held:
-            self.carry(parcel, to)
+            self._deliver(parcel, to)
 
 
 @dataclass

@@ -65,25 +65,36 @@ def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, monke
     monkeypatch.setattr(sockets.SocketListener, "_rest", lambda self, e: (rests.append(1), real_rest(self, e)))
 
     async def scenario():
-        network = SocketNetwork()
-        sink = Collector()
-        listener = await network.listen("127.0.0.1:0", lambda: sink)
-        with socket.socket() as client:
-            client.setblocking(False)
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            lowest_free = os.dup(0)
-            os.close(lowest_free)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-            try:
+        accepted = []
+
+        def make():
+            accepted.append(Collector())
+            return accepted[-1]
+
+        listener = await SocketNetwork().listen("127.0.0.1:0", make)
+        # More than one, since threads of earlier tests may free a descriptor just now.
+        clients = [socket.socket() for _ in range(20)]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            for client in clients:
+                client.setblocking(False)
                 client.connect_ex(("127.0.0.1", split_address(listener.address)[1]))
-                async with asyncio.timeout(20):
-                    while len(rests) < 3:
-                        await asyncio.sleep(0.001)
-                assert sink.connects == 0
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            await sink.until(lambda s: s.connects)
+            async with asyncio.timeout(20):
+                while len(rests) < 3:
+                    await asyncio.sleep(0.001)
+            assert len(accepted) < len(clients)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        async with asyncio.timeout(20):
+            while len(accepted) < len(clients):
+                await asyncio.sleep(0.001)
         await listener.close()
+        for sink, client in zip(accepted, clients, strict=True):
+            client.close()
+            await sink.until(lambda s: s.ends)
 
     make_world(None).run(scenario())
 

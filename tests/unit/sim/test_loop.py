@@ -79,6 +79,18 @@ def test_the_seed_decides_in_which_order_ready_tasks_run():
     assert found == orders(60)
 
 
+def test_tasks_hash_by_the_order_of_their_making_so_that_sets_of_them_are_repeatable():
+    for _ in range(2):
+        with SimWorld(1) as world:
+
+            async def scenario():
+                tasks = [asyncio.ensure_future(asyncio.sleep(1)) for _ in range(5)]
+                await asyncio.sleep(2)
+                return [hash(task) for task in tasks]
+
+            assert world.run(scenario()) == [1, 2, 3, 4, 5]
+
+
 def test_plain_callbacks_of_one_host_run_in_the_order_that_asyncio_promises():
     for seed in range(20):
         with SimWorld(seed) as world:
