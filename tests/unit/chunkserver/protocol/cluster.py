@@ -224,7 +224,8 @@ class Cluster:
         return await self.call(name, GetReplicaInfo(handle=handle))
 
     def primary(self, lease):
-        return next(name for name in NAMES if self.servers[name].server_id == lease.primary)
+        address = next(member.address for member in lease.members if member.server == lease.primary)
+        return address.partition(":")[0]
 
     # ---- what a master does
 
@@ -241,6 +242,9 @@ class Cluster:
             is_new=is_new,
             **more,
         )
+
+    def open_order(self, lease):
+        return Open(lease=lease)
 
     async def order(self, name, request):
         return await self.master.caller.call(self.address(name), request, timeout_s=20)

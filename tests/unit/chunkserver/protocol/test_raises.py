@@ -10,6 +10,7 @@ from cairnfs.checksum import piece_crcs
 from cairnfs.errors import (
     ChunkMissingError,
     LowerEpochError,
+    MutationFailedError,
     NoCopyError,
     NotPrimaryError,
     NotReadableError,
@@ -311,5 +312,21 @@ def test_a_replica_is_deleted_only_at_exactly_its_version():
         assert (await cluster.order("b", right)).deleted == [1]
         with pytest.raises(ChunkMissingError):
             await cluster.read("b", lease, 0, 5)
+
+    run(story)
+
+
+def test_a_lease_of_a_new_chunk_is_void_after_a_restart_of_its_primary_or_of_a_member():
+    async def story(cluster):
+        lease = cluster.lease()
+        await cluster.restart("a")
+        with pytest.raises(OrderRefusedError):
+            await cluster.append(lease, b"x", at="a", shows=True)
+        assert not (await cluster.info("a", 1)).present
+        lease = cluster.lease(2, primary="b")
+        await cluster.restart("c")
+        with pytest.raises(MutationFailedError):
+            await cluster.append(lease, b"x", shows=True)
+        assert not (await cluster.info("c", 2)).present
 
     run(story)

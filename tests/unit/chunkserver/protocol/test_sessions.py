@@ -70,6 +70,21 @@ def test_a_new_master_gets_a_new_session():
     run(story)
 
 
+def test_a_new_session_of_the_same_boot_ends_the_old_serving_lease():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        await cluster.sync(lease, close=True)
+        await cluster.settle()
+        cluster.master.serves = False
+        cluster.master.epoch = 2
+        await cluster.settle()
+        with pytest.raises(NotReadableError):
+            await cluster.read("b", lease, 0, 5)
+
+    run(story)
+
+
 def test_a_stopping_server_closes_its_chunks():
     async def story(cluster):
         lease = await cluster.new_chunk()
