@@ -1,4 +1,4 @@
-"""Looks for faults in the tables: the invariants of `tables.py`, one by one. Used by tests and by `cairn fsck`.
+"""Looks for faults in the tables: the invariants of `tables.py`, one by one. Used by tests and whoever doubts a store.
 
 Reads everything once and keeps a few numbers per inode and chunk in memory; meant for a view of its own.
 """

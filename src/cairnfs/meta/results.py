@@ -9,7 +9,7 @@ after its caller has been told "no". Those that ask to try again later are not: 
 
 from typing import Any, TypeVar
 
-from cairnfs.errors import BadRequestError, CairnError, UnsureError
+from cairnfs.errors import BadRequestError, CairnError, PeerError, UnsureError
 from cairnfs.meta.records import ResultKept
 from cairnfs.meta.tables import CLIENTS, RESULTS, decode_client, key, key2
 from cairnfs.meta.views import MetaRead
@@ -27,12 +27,21 @@ def recall(view: MetaRead, command: Request[R], once: Once) -> R | CairnError | 
         return BadRequestError(what=f"client {once.client}, sequence {once.sequence}, lowest {once.lowest}")
     raw = view.get(RESULTS, key2(once.client, once.sequence))
     if raw is not None:
-        head = memoryview(raw)[1:]
-        return decode_failure(head) if raw[:1] == FAILURE else decode_reply(type(command), head)
+        return _first_result(command, once, raw)
     known = view.get(CLIENTS, key(once.client))
     if known is not None and once.sequence < decode_client(known).lowest:
         return UnsureError(what=type(command).__name__)
     return None
+
+
+def _first_result(command: Request[R], once: Once, raw: bytes) -> R | CairnError:
+    head = memoryview(raw)[1:]
+    if raw[:1] == FAILURE:
+        return decode_failure(head)
+    try:
+        return decode_reply(type(command), head)
+    except PeerError:
+        return BadRequestError(what=f"sequence {once.sequence} was used for another kind of request")
 
 
 def kept(once: Once, result: Reply | CairnError, now_ns: int) -> ResultKept:

@@ -57,6 +57,16 @@ def test_make_folder_over_something(caller):
         caller.do(MakeFolder, path=b"/g/x", parents=True)
 
 
+def test_make_folder_over_a_symlink(caller):
+    caller.do(MakeSymlink, path=b"/l", target=b"/a/b")
+    caller.do(MakeSymlink, path=b"/dangling", target=b"/nowhere")
+    assert caller.do(MakeFolder, path=b"/l", parents=True).path == b"/a/b"
+    for path, parents in ((b"/l", False), (b"/dangling", False), (b"/dangling", True)):
+        with pytest.raises(ExistsError):
+            caller.do(MakeFolder, path=path, parents=parents)
+    assert caller.do(MakeFolder, path=b"/l/new").path == b"/a/b/new"
+
+
 def test_changes_of_a_folder_set_its_times(caller):
     before = read.status(caller.store, b"/a").attributes
     caller.do(CreateFile, path=b"/a/new")

@@ -119,6 +119,12 @@ def test_a_refusal_that_asks_to_try_later_leaves_nothing(caller):
     assert check(caller.store) == []
 
 
+def test_a_sequence_used_for_another_kind_of_request_is_refused(caller):
+    once = caller.once()
+    caller.ask(MakeFolder(path=b"/a", once=once))
+    assert isinstance(repeated(caller, CreateFile(path=b"/f", once=once)), BadRequestError)
+
+
 def test_numbers_that_no_key_can_hold_are_refused(caller):
     bad = MakeFolder(path=b"/a", once=Once(client=-1, sequence=Sequence(1), lowest=Sequence(1)))
     assert isinstance(caller.result(bad), BadRequestError)

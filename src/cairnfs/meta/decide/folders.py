@@ -43,11 +43,9 @@ class NewInode:
 
 
 def make_folder(view: MetaRead, command: MakeFolder, choice: Choice) -> Decision[Status]:
-    place = find(view, command.path, follow=True)
+    place = find(view, command.path, follow=False)
     if not place.missing:
-        if not command.parents or place.kind is not Kind.FOLDER:
-            raise ExistsError(path=show(command.path))
-        return Decision(_status(place.inode, the_inode(view, place.inode), place.path))
+        return Decision(_folder_there(view, command, place))
     if len(place.missing) > 1 and not command.parents:
         raise NotFoundError(path=show(command.path))
     made = make_inodes(view, place, choice, NewInode(Kind.FOLDER, command.mode, command.uid, command.gid))
@@ -118,6 +116,15 @@ def make_inodes(
         made.append(record)
         parent = record.inode
     return made
+
+
+def _folder_there(view: MetaRead, command: MakeFolder, place: Place) -> Status:
+    """Answer `mkdir -p` of what is there: a folder, or a symlink to one."""
+    if command.parents and place.kind is Kind.SYMLINK:
+        place = find(view, command.path, follow=True)
+    if not command.parents or place.missing or place.kind is not Kind.FOLDER:
+        raise ExistsError(path=show(command.path))
+    return _status(place.inode, the_inode(view, place.inode), place.path)
 
 
 def _check_replace(view: MetaRead, command: Rename, *, old: Place, new: Place) -> None:
