@@ -85,8 +85,6 @@ class ReadAhead:
 
     def _fetch_more(self) -> None:
         limit = self._core.connection.config.readahead_bytes
-        if limit <= 0:
-            return
         ahead_at = self._windows[-1].end if self._windows else self._next
         while len(self._windows) < 2 and ahead_at - self._next < limit:
             size = min(self._size, max(limit // 2, 1))

@@ -59,12 +59,15 @@ def test_truncation_cuts_a_chunk_and_drops_the_rest():
     async def claim(cluster, fs):
         data = os.urandom(2 * CHUNK + 100)
         await fs.write_bytes("/file", data)
+        assert await fs.read_bytes("/file") == data
         await fs.truncate("/file", CHUNK + 7)
         assert await fs.read_bytes("/file") == data[: CHUNK + 7]
         await fs.truncate("/file", CHUNK + 20)
         assert await fs.read_bytes("/file") == data[: CHUNK + 7] + bytes(13)
         await fs.truncate("/file", 0)
         assert await fs.read_bytes("/file") == b""
+        await fs.truncate("/file", 5)
+        assert await fs.read_bytes("/file") == bytes(5)
 
     run(claim)
 

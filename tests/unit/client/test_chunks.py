@@ -271,6 +271,13 @@ def test_overlapping_writes_keep_their_order():
                 await file.seek(0)
                 await file.write(b"%02d" % number * 100)
         assert await fs.read_bytes("/file") == b"39" * 100
+        # Large pieces are pushed first, small ones are not: without the wait the small one would be there first.
+        async with await fs.open("/file", "r+b") as file:
+            await file.write(b"a" * 200_000)
+            await file.seek(0)
+            await file.write(b"b")
+            await file.flush()
+        assert await fs.read_bytes("/file") == b"b" + b"a" * 199_999
 
     run(claim)
 
