@@ -4,13 +4,13 @@ import asyncio
 import os
 
 import pytest
+from tests.support.fake_cluster import fake_cluster
+from tests.support.fake_namespace import Node
 
 from cairnfs.errors import CairnError, ShutdownError
 from cairnfs.limits import UNSYNCED_BYTES_MAX
 from cairnfs.wire.common import Kind
 from cairnfs.wire.mutations import SyncChunk, WriteChunk
-from tests.support.fake_cluster import fake_cluster
-from tests.support.fake_namespace import Node
 
 MIB = 1024 * 1024
 
