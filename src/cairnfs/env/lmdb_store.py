@@ -78,12 +78,11 @@ class LmdbStore:
         self._folder = folder
         self._failure: CairnError | None = None
         self._lock_fd = _take_folder(folder)
-        try:
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(os.close, self._lock_fd)
             self._lmdb = _open_lmdb(os.path.join(folder, FILE), map_bytes)
             self._tables: Tables = _open_tables(self._lmdb, folder)
-        except BaseException:
-            os.close(self._lock_fd)
-            raise
+            cleanup.pop_all()
         self._waiting = 0
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._handover = Handover(self._leave_queue)

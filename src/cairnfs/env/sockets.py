@@ -71,11 +71,12 @@ def _name(where: tuple[str, int] | tuple[str, int, int, int]) -> str:
 class SocketListener:
     """A listening socket; each connection that it accepts gets a sink of its own."""
 
-    def __init__(self, sock: socket.socket, make_sink: Callable[[], Sink]) -> None:
+    def __init__(self, sock: socket.socket, make_sink: Callable[[], Sink], *, pause_s: float) -> None:
         self.address = _name(sock.getsockname())
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._make_sink = make_sink
+        self._pause_s = pause_s
         self._pause: asyncio.TimerHandle | None = None
         self._start()
 
@@ -109,9 +110,9 @@ class SocketListener:
         SocketConnection(sock, self._make_sink(), peer=_name(where)).start()
 
     def _rest(self, error: OSError) -> None:
-        logger.warning("cannot accept address=%s why=%s pause_s=%s", self.address, error.strerror, ACCEPT_PAUSE_S)
+        logger.warning("cannot accept address=%s why=%s pause_s=%s", self.address, error.strerror, self._pause_s)
         self._loop.remove_reader(self._socket.fileno())
-        self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self._start)
+        self._pause = self._loop.call_later(self._pause_s, self._start)
 
     async def close(self) -> None:
         if self._pause is not None:
@@ -123,6 +124,9 @@ class SocketListener:
 
 class SocketNetwork:
     """TCP over IPv4 and IPv6."""
+
+    def __init__(self, *, accept_pause_s: float = ACCEPT_PAUSE_S) -> None:
+        self._accept_pause_s = accept_pause_s
 
     async def connect(self, address: str, make_sink: Callable[[], Sink], *, timeout_s: float) -> SocketConnection:
         loop = asyncio.get_running_loop()
@@ -170,7 +174,7 @@ class SocketNetwork:
             if error.errno == errno.EADDRINUSE:
                 raise AddressInUseError(address=address) from error
             raise BadRequestError(what=f"cannot listen at {address}: {error.strerror}") from error
-        return SocketListener(sock, make_sink)
+        return SocketListener(sock, make_sink, pause_s=self._accept_pause_s)
 
 
 async def _connect_one(target: _Target, *, timeout_s: float) -> socket.socket:

@@ -90,6 +90,7 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_ns = 0
         self.limit_ns: int | None = None
+        self.steps_per_moment_max = STEPS_PER_MOMENT_MAX
         self._chance = chance
         self._trace = trace
         self._task_numbers = itertools.count()
@@ -165,8 +166,8 @@ class SimLoop(asyncio.BaseEventLoop):
             return
         self._trace.add(incarnation.host if incarnation else "-", _label(handle))
         self._steps_now += 1
-        if self._steps_now > STEPS_PER_MOMENT_MAX:
-            raise SimTimeoutError(f"{STEPS_PER_MOMENT_MAX} steps at {self.time()} s and no end: {_label(handle)}")
+        if self._steps_now > self.steps_per_moment_max:
+            raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
         handle._run()  # noqa: SLF001
         if self._failure is not None:
             self._fail()

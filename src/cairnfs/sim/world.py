@@ -12,6 +12,7 @@ Every kind of chance has a stream of its own, so that one more draw in one shift
 """
 
 import asyncio
+import contextlib
 import gc
 import random
 from collections.abc import Coroutine
@@ -31,6 +32,11 @@ T = TypeVar("T")
 WALL_START_NS = 1_700_000_000 * SECOND_NS
 LIMIT_S = 86_400.0
 """Virtual time of one `run`, unless it says otherwise."""
+
+
+async def pass_time(seconds: float) -> None:
+    """Let virtual time go by; for scenarios and tests."""
+    await asyncio.sleep(seconds)
 
 
 class SimClock:
@@ -273,7 +279,6 @@ class SimWorld:
 def _close_quietly(task: SimTask) -> None:
     """Let go of a coroutine. Its `finally` blocks run now, and whatever they touch is dead."""
     coroutine = task.get_coro()
-    try:
+    # The last words of the dead: whatever they raise, there is nobody to tell.
+    with contextlib.suppress(Exception, HostDeadError):
         coroutine.close()
-    except (Exception, HostDeadError):  # noqa: BLE001 - the last words of the dead
-        return

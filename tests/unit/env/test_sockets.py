@@ -8,7 +8,6 @@ import socket
 import pytest
 from tests.conformance.parts import Collector, connect_pair, real_world, turns, uvloop_world
 
-from cairnfs.env import sockets
 from cairnfs.env.addresses import join_address, split_address
 from cairnfs.env.sockets import SocketNetwork
 from cairnfs.errors import BadRequestError, ConnectError
@@ -58,12 +57,7 @@ def test_a_name_is_tried_at_all_its_addresses(make_world):
 
 
 @WORLDS
-def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, monkeypatch):
-    monkeypatch.setattr(sockets, "ACCEPT_PAUSE_S", 0.01)
-    rests = []
-    real_rest = sockets.SocketListener._rest
-    monkeypatch.setattr(sockets.SocketListener, "_rest", lambda self, e: (rests.append(1), real_rest(self, e)))
-
+def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, caplog):
     async def scenario():
         accepted = []
 
@@ -71,7 +65,7 @@ def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, monke
             accepted.append(Collector())
             return accepted[-1]
 
-        listener = await SocketNetwork().listen("127.0.0.1:0", make)
+        listener = await SocketNetwork(accept_pause_s=0.01).listen("127.0.0.1:0", make)
         # More than one, since threads of earlier tests may free a descriptor just now.
         clients = [socket.socket() for _ in range(20)]
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -83,14 +77,15 @@ def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, monke
                 client.setblocking(False)
                 client.connect_ex(("127.0.0.1", split_address(listener.address)[1]))
             async with asyncio.timeout(20):
-                while len(rests) < 3:
-                    await asyncio.sleep(0.001)
+                while len(caplog.records) < 3:
+                    await asyncio.sleep(0)
             assert len(accepted) < len(clients)
+            assert "cannot accept" in caplog.text
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         async with asyncio.timeout(20):
             while len(accepted) < len(clients):
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
         await listener.close()
         for sink, client in zip(accepted, clients, strict=True):
             client.close()

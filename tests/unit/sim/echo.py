@@ -3,7 +3,7 @@
 import asyncio
 
 from cairnfs.errors import ConnectError
-from cairnfs.sim.world import SimWorld
+from cairnfs.sim.world import SimWorld, pass_time
 
 
 class EchoSink:
@@ -75,7 +75,7 @@ async def client(env, number):
         try:
             connection = await env.network.connect("server:7400", lambda sink=sink: sink, timeout_s=2)
         except ConnectError:
-            await asyncio.sleep(env.random.random())
+            await pass_time(env.random.random())
             continue
         message = b"%d-%d " % (number, attempt) * env.random.randint(1, 50)
         connection.send([message])
@@ -99,11 +99,11 @@ def run_echo_world(seed):
             await world.spawn("server", serve(world.env("server")))
             clients = [world.spawn(f"c{n}", client(world.env(f"c{n}"), n)) for n in range(5)]
             for _ in range(3):
-                await asyncio.sleep(world.random.uniform(0.001, 0.5))
+                await pass_time(world.random.uniform(0.001, 0.5))
                 world.cut("c1", "server", one_way=world.random.random() < 0.5)
-                await asyncio.sleep(world.random.uniform(0.001, 0.5))
+                await pass_time(world.random.uniform(0.001, 0.5))
                 (world.crash if world.random.random() < 0.5 else world.power)("server")
-                await asyncio.sleep(world.random.uniform(0.001, 0.1))
+                await pass_time(world.random.uniform(0.001, 0.1))
                 world.heal()
                 await world.spawn("server", serve(world.env("server")))
             return await asyncio.gather(*clients)

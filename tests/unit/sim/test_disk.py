@@ -6,7 +6,7 @@ import errno
 import pytest
 
 from cairnfs.errors import DiskFailedError, DiskFullError
-from cairnfs.sim.world import SimWorld
+from cairnfs.sim.world import SimWorld, pass_time
 
 SECTOR = 512
 
@@ -184,7 +184,7 @@ def test_a_host_can_die_in_the_middle_of_a_job():
             async def scenario(world=world, operations=operations, serve=serve):
                 world.crash_during("a", "/d", operations)
                 world.spawn("a", serve())
-                await asyncio.sleep(10)
+                await pass_time(10)
                 assert not world.is_up("a")
 
             world.run(scenario())
@@ -224,7 +224,7 @@ def test_an_acknowledged_commit_survives_and_one_on_its_way_is_whole_or_absent()
                 await store.write(lambda tx: change(tx, b"acknowledged"))
                 world.record("a", "/m").sync_s = (1, 1)
                 world.spawn("a", store.write(lambda tx: change(tx, b"on its way")))
-                await asyncio.sleep(0.5)
+                await pass_time(0.5)
                 (world.power if seed % 2 else world.crash)("a")
                 with world.env("a").open_store("/m").read() as view:
                     return view.get("t", b"1"), view.get("t", b"2")

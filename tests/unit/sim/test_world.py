@@ -7,7 +7,7 @@ from tests.conformance.parts import Collector
 
 from cairnfs.errors import ConnectError, FolderInUseError
 from cairnfs.sim.loop import HostDeadError
-from cairnfs.sim.world import SimWorld
+from cairnfs.sim.world import SimWorld, pass_time
 
 SEEDS = range(30)
 
@@ -30,7 +30,7 @@ async def connect(world, source, target, **settings):
         return await world.env(source).network.connect(listener.address, lambda: sink, timeout_s=5)
 
     near = await world.spawn(source, dial())
-    await asyncio.sleep(0.5)
+    await pass_time(0.5)
     return near, sink, accepted
 
 
@@ -42,16 +42,16 @@ def test_a_crash_stops_tasks_without_their_finally_blocks():
             async def serve(ran=ran):
                 try:
                     while True:
-                        await asyncio.sleep(1)
+                        await pass_time(1)
                         ran.append("tick")
                 finally:
                     ran.append("finally")
 
             async def scenario(world=world, ran=ran, serve=serve):
                 task = world.spawn("a", serve())
-                await asyncio.sleep(3.5)
+                await pass_time(3.5)
                 world.crash("a")
-                await asyncio.sleep(10)
+                await pass_time(10)
                 assert ran == ["tick"] * 3
                 assert not task.done()
                 assert not world.is_up("a")
@@ -79,7 +79,7 @@ def test_what_a_dead_life_holds_has_no_effect():
                 await env.network.connect("b:1", Collector, timeout_s=1)
             with pytest.raises(HostDeadError):
                 env.open_disk("/d")
-            await asyncio.sleep(10)
+            await pass_time(10)
             assert far[0].data == b""
             assert world.env("a") is not env
             assert world.env("a").open_disk("/d").files.open("f").size() == 0
@@ -94,9 +94,9 @@ def test_peers_of_a_crashed_process_see_a_reset(seed):
         async def scenario():
             near, sink, far = await connect(world, "a", "b")
             near.send([b"hello"])
-            await asyncio.sleep(1)
+            await pass_time(1)
             world.crash("b")
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert sink.ends == ["connection reset by peer"]
             assert far[0].ends == [], "the dead are told nothing"
             with pytest.raises(ConnectError, match="refused"):
@@ -113,12 +113,12 @@ def test_peers_of_a_host_without_power_hear_nothing_until_it_is_back(seed):
             near, sink, _ = await connect(world, "a", "b")
             world.power("b")
             near.send([b"anybody?"])
-            await asyncio.sleep(100)
+            await pass_time(100)
             assert sink.ends == []
             with pytest.raises(ConnectError, match="no answer"):
                 await world.env("a").network.connect(near.peer, Collector, timeout_s=3)
             world.env("b")
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert sink.ends == ["connection reset by peer"]
 
         world.run(scenario())
@@ -131,22 +131,22 @@ def test_a_cut_holds_bytes_until_it_is_healed_and_keeps_their_order(seed):
         async def scenario():
             near, sink, far = await connect(world, "a", "b")
             near.send([b"before "])
-            await asyncio.sleep(1)
+            await pass_time(1)
             world.cut("a", "b", one_way=True)
             for number in range(50):
                 near.send([b"%d " % number])
-                await asyncio.sleep(0.0001)
+                await pass_time(0.0001)
             world.spawn("b", _send(far[0].connection, b"the other way is open"))
-            await asyncio.sleep(20)
+            await pass_time(20)
             assert far[0].data == b"before "
             assert sink.data == b"the other way is open"
             # Some are still on the way when the cut is healed, and must not overtake those that were held.
             for number in range(50, 60):
                 near.send([b"%d " % number])
-                await asyncio.sleep(0.0001)
+                await pass_time(0.0001)
             world.heal()
             near.send([b"after"])
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert far[0].data == b"before " + b"".join(b"%d " % n for n in range(60)) + b"after"
 
         world.run(scenario())
@@ -168,7 +168,7 @@ def test_connecting_through_a_cut_fails_after_its_time_or_succeeds_once_healed()
                 await network.connect(near.peer, Collector, timeout_s=3)
             assert 3 <= asyncio.get_running_loop().time() - began < 3.1
             waiting = asyncio.ensure_future(network.connect(near.peer, Collector, timeout_s=10))
-            await asyncio.sleep(2)
+            await pass_time(2)
             world.heal()
             await waiting
 
@@ -193,11 +193,11 @@ def test_broken_connections_reach_both_ends():
             near, sink, far = await connect(world, "a", "b")
             world.network.settings.reset_chance = 1.0
             near.send([b"x"])
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert far[0].ends == ["connection reset by peer"]
             world.network.settings.reset_chance = 0.0
             near.send([b"y"])
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert len(sink.ends) == 1
 
         world.run(scenario())
