@@ -125,7 +125,7 @@ def _span(context: Context, replica: Replica, request: ReadChunk) -> tuple[int, 
         block_bytes = context.geometry.block_bytes
         start -= start % block_bytes
         end = min(-(-end // block_bytes) * block_bytes, context.geometry.chunk_bytes, start + READ_BYTES_MAX)
-    return min(start, replica.length), min(end, replica.length)
+    return start, max(start, min(end, replica.length))
 
 
 async def _wait_for_pending(context: Context, chunk: Chunk, start: int, end: int) -> None:

@@ -14,7 +14,7 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkVersion
-from cairnfs.wire.chunk_reads import HoldVersion
+from cairnfs.wire.chunk_reads import HoldVersion, ReadChunk
 from cairnfs.wire.master_orders import Exclude, FenceDone
 from cairnfs.wire.membership import Exclusion
 
@@ -354,3 +354,16 @@ def test_a_large_read_that_is_not_aligned_gets_as_many_whole_blocks_as_a_frame_h
         assert data[-1] == 3
 
     run(story, chunk_bytes=8 * MIB)
+
+
+def test_a_read_beyond_the_end_is_answered_empty_from_where_it_was_asked():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        for offset, length in ((0, MIB), (5, 10), (3, 10), (MIB, MIB), (MIB, 10)):
+            request = ReadChunk(handle=1, version=lease.version, offset=offset, length=length)
+            reply, data = await cluster.caller.call_for_payload("b:7410", request, timeout_s=5)
+            assert reply.start == offset
+            assert bytes(data) == b"12345"[offset:]
+
+    run(story)

@@ -5,6 +5,7 @@ same sequence was repeated.
 """
 
 import asyncio
+import contextlib
 import random
 
 import pytest
@@ -66,10 +67,8 @@ class Storm:
     async def master(self):
         while not self.stopped:
             await asyncio.sleep(self.chance.uniform(0.5, 3))
-            try:
+            with contextlib.suppress(CairnError):
                 await self.raise_version()
-            except CairnError:
-                pass
 
     async def appender(self, number):
         turn = 0
