@@ -57,7 +57,8 @@ async def empty_trash(context: Context) -> None:
         settings = context.standing.settings
         if settings is None:
             continue
+        is_full = any(not usage.free and not usage.failed for usage in context.store.usage())
         try:
-            await context.store.empty_trash(settings.trash_s)
+            await context.store.empty_trash(0.0 if is_full else settings.trash_s)
         except CairnError as error:
             logger.warning("replica trash not emptied why=%s", error)

@@ -138,6 +138,8 @@ class Reporter:
         assert standing.settings is not None
         self._failures = 0
         while True:  # until the session is over
+            if self._context.standing.reports_anew:
+                raise SessionLostError(why="the inventory must be told anew")
             try:
                 await self._beat()
                 self._failures = 0

@@ -101,13 +101,13 @@ class Chunkserver:
         _ = self._nursery.start(marks.empty_trash(context), name="trash")
 
     def _disk_failed(self, disk: DiskId, why: str) -> None:
-        """Rule 25: no ack, no retry; its replicas are reported as lost, and their roles end."""
+        """Rule 25: no ack, no retry; its replicas are lost (a new full report says so), and their roles end."""
         context = self.context
+        context.standing.reports_anew = True
         for chunk in context.chunks.all():
             if chunk.handle not in context.store.replicas and chunk.lease is not None:
                 context.suspect(chunk.handle, chunk.lease.version, context.me, why)
                 chunk.end(f"disk failed: {why}")
-                context.standing.note_lost(chunk.handle)
 
     async def stop(self) -> None:
         """Give leases back by closing what can be closed in a few seconds, then end in order."""

@@ -28,6 +28,8 @@ class Standing:
     lost: dict[ChunkHandle, int] = field(default_factory=dict)
     suspects: deque[SuspectReport] = field(default_factory=deque)
     has_suspects: asyncio.Event = field(default_factory=asyncio.Event)
+    reports_anew: bool = False
+    """So much has changed that the whole inventory is told again, with a new session."""
     changes: int = 0
     """Counts what was noted so far."""
     _suspected: dict[tuple[ChunkHandle, ChunkVersion, ServerId], None] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Standing:
     def begin_session(self, session: int, settings: Settings) -> None:
         """A new session serves nothing until its first renewal. Rule 5."""
         self.session, self.settings = session, settings
+        self.reports_anew = False
         self.renewed_at_s = _NEVER_S
 
     def renew(self, sent_at_s: float) -> None:

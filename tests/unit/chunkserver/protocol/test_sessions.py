@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.unit.chunkserver.protocol.cluster import NAMES, run
 
-from cairnfs.errors import NotReadableError
+from cairnfs.errors import ChunkMissingError, MutationFailedError, NotReadableError
 
 
 def test_a_server_registers_and_reports_all_it_has():
@@ -81,6 +81,40 @@ def test_a_new_session_of_the_same_boot_ends_the_old_serving_lease():
         await cluster.settle()
         with pytest.raises(NotReadableError):
             await cluster.read("b", lease, 0, 5)
+
+    run(story)
+
+
+def test_a_failed_disk_is_reported_with_all_it_held_and_acks_nothing():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        cluster.world.tree("c", "/c").faults.fail_writes = True
+        with pytest.raises(MutationFailedError):
+            await cluster.append(lease, b"record", sequence=900)
+        await cluster.settle()
+        assert next(cluster.master.sessions) > 4  # it has reported anew
+        failed = [beat for beat in cluster.master.heartbeats if any(disk.failed for disk in beat.disks)]
+        assert {beat.boot for beat in failed} == {cluster.servers["c"].boot}
+        with pytest.raises(ChunkMissingError):
+            await cluster.read("c", lease, 0, 5)
+        lease = await cluster.raise_(1, "ab")
+        assert (await cluster.append(lease, b"record", sequence=900)).offset == 5
+
+    run(story)
+
+
+def test_a_full_disk_acks_nothing_and_the_others_go_on():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        cluster.world.tree("a", "/a").faults.is_full = True
+        with pytest.raises(MutationFailedError):
+            await cluster.append(lease, b"record", sequence=900)
+        assert cluster.servers["a"].server_id in [report.suspect for report in cluster.master.suspects]
+        lease = await cluster.raise_(1, "bc", primary="b")
+        assert (await cluster.append(lease, b"record", sequence=900)).offset == 5
+        cluster.assert_equal(1, "bc")
 
     run(story)
 
