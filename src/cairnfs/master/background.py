@@ -78,12 +78,21 @@ class Background:
     async def _sweep(self) -> None:
         """Free what was in the trash for long enough. GFS paper, section 4.4.1."""
         reign = self._reign
+        self._forget_leases()
         before_ns = reign.env.clock.wall_ns() - int(reign.config.trash_s * SECOND_NS)
         for _ in range(SWEEPS_MAX):
             swept = await reign.execute(ExpireTrash(before_ns=before_ns))
             reign.counters.add("inodes_freed", swept.inodes)
             if not swept.more:
                 return
+
+    def _forget_leases(self) -> None:
+        """Forget leases whose chunk is purged or has moved on; those that only ran out are the repair's to end."""
+        reign = self._reign
+        for held in reign.leases.expired(reign.now_s()):
+            row = reign.chunk(held.handle)
+            if row is None or row.closed or row.version != held.version:
+                reign.leases.drop(held.handle, held.version)
 
     async def _trim(self) -> None:
         """Keep the log within its bounds."""

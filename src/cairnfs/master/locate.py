@@ -5,11 +5,13 @@ present lease, or a new chunk, or a copy of a shared one, or a raise. One of the
 again.
 """
 
+import asyncio
 import logging
 
 from msgspec.structs import replace
 
 from cairnfs.errors import (
+    BusyError,
     CairnError,
     ChunkMissingError,
     ExistsError,
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 LOOKS_MAX = 8
 """Times a LeaseChunk looks anew because the chunk moved on meanwhile."""
+SUSPECTS_AT_ONCE = 64
+"""Raises after reports of primaries that run at once: a server that dies takes part in thousands of chunks."""
 BLAME_S = 10.0
 """A server accused again within this time is left out of the raise though it answers the probe."""
 
@@ -55,6 +59,7 @@ class Locate:
         self._raising = raising
         self._choosing = choosing
         self.note_closed = membership.note_closed
+        self._suspecting = asyncio.Semaphore(SUSPECTS_AT_ONCE)
         self._blamed: dict[ChunkHandle, tuple[ServerId, float]] = {}
 
     # ------------------------------------------------------------------ readers
@@ -77,6 +82,16 @@ class Locate:
             NoCopyError, TooFewCopiesError, NotFoundError: as `LeaseChunk` says.
         """
         await self._reign.prove()
+        limit = asyncio.timeout(DATA_CALL_S)
+        try:
+            async with limit:
+                return await self._lease(request)
+        except TimeoutError:
+            if limit.expired():
+                raise BusyError(what=f"chunk {request.index} of inode {request.inode} is being raised") from None
+            raise
+
+    async def _lease(self, request: LeaseChunk) -> Places:
         for _ in range(LOOKS_MAX):
             found = self._look(request.inode, request.index)
             if found is None:
@@ -172,7 +187,7 @@ class Locate:
     ) -> None:
         """Rule 20: reporter and accused are both suspect. Probe both once and raise with those who answer."""
         reign = self._reign
-        async with reign.turns.hold(handle):
+        async with self._suspecting, reign.turns.hold(handle):
             row = reign.chunk(handle)
             if row is None or row.closed or row.version != version:
                 return  # an older story

@@ -16,22 +16,21 @@ Invariants:
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 
-from cairnfs.errors import CairnError, ChunkCorruptError, NoCopyError, NotFoundError, NotLeaderError, TooFewCopiesError
+from cairnfs.errors import NoCopyError, NotFoundError, TooFewCopiesError
 from cairnfs.ids import NO_SERVER, BootId, ChunkHandle, ChunkVersion, ServerId
-from cairnfs.limits import DATA_CALL_S, META_CALL_S, ORDER_TIMEOUT_S, PROBE_TIMEOUT_S
+from cairnfs.limits import ORDER_TIMEOUT_S, PROBE_TIMEOUT_S
 from cairnfs.master.granting import Granting
 from cairnfs.master.inventory import Held
-from cairnfs.master.raise_plan import Base, NoSource, Source, choose_source, is_equal
+from cairnfs.master.raise_plan import Base, NoSource, Source, choose_source
+from cairnfs.master.raise_steps import Aim, Raise, Steps
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.meta.commands import CloseChunk, OpenChunk
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.chunk_reads import HoldVersion
-from cairnfs.wire.master_orders import Promise, Promised, Reconcile, Reconciled, Seal
+from cairnfs.wire.master_orders import Promised, Reconciled, Seal
 from cairnfs.wire.membership import Exclusion
 
 logger = logging.getLogger(__name__)
@@ -40,25 +39,9 @@ ATTEMPTS_MAX = 6
 """Numbers burnt in one raise: each attempt leaves at least one server out, so more than a set's size is in vain."""
 
 
-class Aim(StrEnum):
-    """How a raise ends."""
-
-    OPEN = "open"
-    SEAL = "seal"
-
-
-@dataclass(slots=True)
-class Raise:
-    """One raise under way."""
-
-    handle: ChunkHandle
-    aim: Aim
-    joiners: Sequence[ServerId] = ()
-    near: str = ""
-    avoid: ServerId = NO_SERVER
-    """Somebody could not reach it as primary: another one, if there is one."""
-    left_out: dict[ServerId, str] = field(default_factory=dict)
-    """Who failed in this raise, and how."""
+PROBED_S = 1.0
+"""A server that did not answer a probe is not asked again for so long."""
+SILENT_MAX = 10_000
 
 
 class Raising:
@@ -67,6 +50,9 @@ class Raising:
     def __init__(self, reign: Reign, granting: Granting) -> None:
         self._reign = reign
         self._granting = granting
+        self._steps = Steps(reign)
+        self._silent: dict[int, float] = {}
+        """When a session did not answer a probe: its thousands of chunks do not ask it one by one."""
 
     async def open(
         self,
@@ -116,10 +102,18 @@ class Raising:
 
     async def _probe(self, job: Raise, suspects: Sequence[ServerId]) -> None:
         """Rule 20: ask the suspects once, briefly; who is silent is left out without waiting for `dead`."""
-        asked = [session for server in dict.fromkeys(suspects) if (session := self._reign.sessions.of(server))]
+        row = self._row(job.handle)
+        now_s = self._reign.now_s()
+        unheard = [server for server, _ in row.members if not self._reign.sessions.is_live(server, now_s)]
+        asked: list[Session] = []
+        for server in dict.fromkeys([*suspects, *unheard]):
+            session = self._reign.sessions.of(server)
+            if session is not None and now_s - self._silent.get(session.number, -PROBED_S) < PROBED_S:
+                job.left_out[server] = f"server {server} did not answer a moment ago"
+            elif session is not None:
+                asked.append(session)
         if not asked:
             return
-        row = self._row(job.handle)
         question = HoldVersion(handle=job.handle, version=row.version)
         answers = await gather_settled(
             *[self._reign.caller.call(one.address, question, timeout_s=PROBE_TIMEOUT_S) for one in asked]
@@ -128,6 +122,9 @@ class Raising:
             # An error that the server itself sends (it holds another version) shows that it lives as well.
             if isinstance(answer, ConnectionError | TimeoutError):
                 job.left_out[session.server] = str(answer)
+                if len(self._silent) >= SILENT_MAX:
+                    self._silent.clear()
+                self._silent[session.number] = self._reign.now_s()
 
     def _targets(self, job: Raise, row: ChunkRow) -> list[Session]:
         """Return the sessions to raise with. Raises if they are too few (invariant 3)."""
@@ -151,7 +148,7 @@ class Raising:
         """Try one number; None if it is burnt."""
         version = self._reign.next_version()
         self._reign.counters.add("raises")
-        promised = await self._promise(job, version, targets)
+        promised = await self._steps.promise(job, version, targets)
         base = Base(
             version=row.version,
             members=row.members,
@@ -164,7 +161,7 @@ class Raising:
             return None
         if isinstance(source, NoSource):
             raise NoCopyError(chunk=job.handle, why=self._why(job, source.why))
-        reconciled = await self._reconcile(job, version, targets, promised, source)
+        reconciled = await self._steps.reconcile(job, version, targets, promised, source)
         if reconciled is None:
             return None
         return await self._finish(job, row, version, source, reconciled)
@@ -178,98 +175,6 @@ class Raising:
         if not promised:
             raise NoCopyError(chunk=job.handle, why=self._why(job, "no server answered"))
         return True
-
-    # ------------------------------------------------------------------ promise
-
-    async def _promise(self, job: Raise, version: ChunkVersion, targets: list[Session]) -> dict[ServerId, Promised]:
-        order = Promise(handle=job.handle, version=version, epoch=self._reign.epoch)
-        answers = await gather_settled(
-            *[self._reign.order(one.address, order, timeout_s=2 * ORDER_TIMEOUT_S) for one in targets]
-        )
-        promised: dict[ServerId, Promised] = {}
-        for session, answer in zip(targets, answers, strict=True):
-            if isinstance(answer, Promised):
-                promised[session.server] = answer
-            else:
-                self._leave_out(job, session.server, answer)
-        return promised
-
-    def _leave_out(self, job: Raise, server: ServerId, error: BaseException) -> None:
-        if isinstance(error, NotLeaderError) or not isinstance(error, CairnError):
-            raise error
-        job.left_out[server] = str(error)
-        logger.info("left out of a raise chunk=%016x server=%d why=%s", job.handle, server, error)
-
-    # ------------------------------------------------------------------ reconcile
-
-    async def _reconcile(
-        self,
-        job: Raise,
-        version: ChunkVersion,
-        targets: list[Session],
-        promised: dict[ServerId, Promised],
-        source: Source,
-    ) -> dict[ServerId, Reconciled] | None:
-        """Make all targets equal to the source; None if one failed or differs.
-
-        Those that must copy come first, while the source still stands at the version that they name; the source and
-        those that are equal already only flush and take the version.
-        """
-        equal = [
-            one for one in targets if one.server == source.server or is_equal(source.promised, promised[one.server])
-        ]
-        others = [one for one in targets if one not in equal]
-        found: dict[ServerId, Reconciled] = {}
-        origin = next(one for one in targets if one.server == source.server)
-        if not source.promised.present:
-            # An empty full member: it makes its empty replica first, then the others have something to copy.
-            if not await self._reconcile_some(job, version, [origin], source, "", found):
-                return None
-            equal = [one for one in equal if one is not origin]
-        if others and not await self._reconcile_some(job, version, others, source, origin.address, found):
-            return None
-        if equal and not await self._reconcile_some(job, version, equal, source, "", found):
-            return None
-        first = found[source.server]
-        for server, one in found.items():
-            if (one.length, one.digest) != (first.length, first.digest) or one.boot != promised[server].boot:
-                job.left_out[server] = f"server {server} differs after reconciling"
-                logger.error("differs after reconciling chunk=%016x server=%d", job.handle, server)
-                return None
-        return found
-
-    async def _reconcile_some(
-        self,
-        job: Raise,
-        version: ChunkVersion,
-        targets: list[Session],
-        source: Source,
-        address: str,
-        found: dict[ServerId, Reconciled],
-    ) -> bool:
-        base = source.promised
-        made = found.get(source.server)
-        order = Reconcile(
-            handle=job.handle,
-            version=version,
-            epoch=self._reign.epoch,
-            source=address,
-            source_version=version if made is not None else base.version,
-            length=base.length,
-            digest=made.digest if made is not None else base.digest,
-        )
-        timeout_s = DATA_CALL_S if address else META_CALL_S
-        answers = await gather_settled(*[self._reign.order(one.address, order, timeout_s=timeout_s) for one in targets])
-        whole = True
-        for session, answer in zip(targets, answers, strict=True):
-            if isinstance(answer, Reconciled):
-                found[session.server] = answer
-                continue
-            whole = False
-            # A corrupt source is nobody's source (rule 16): it is left out, not the one that noticed.
-            corrupt = isinstance(answer, ChunkCorruptError) and bool(address)
-            self._leave_out(job, source.server if corrupt else session.server, answer)
-        return whole
 
     # ------------------------------------------------------------------ result, open or seal
 

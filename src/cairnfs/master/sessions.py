@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cairnfs.errors import SessionLostError
-from cairnfs.ids import BootId, ServerId
+from cairnfs.ids import BootId, Epoch, ServerId
 from cairnfs.limits import CLOCK_DRIFT
 from cairnfs.wire.membership import DiskReport, Exclusion, Register
 
 RECENT_S = 10.0
 """Creations so long ago still count as recent. GFS paper, section 4.2."""
+
+
+_EPOCHS = 1 << 30
+"""Session numbers are 63 bits: these many reigns have numbers of their own."""
 
 
 class Health(StrEnum):
@@ -79,7 +83,7 @@ class Known:
 class Sessions:
     """All sessions of one reign. Only touched on the loop."""
 
-    def __init__(self, *, started_s: float, suspect_s: float, dead_s: float, quiet_s: float) -> None:
+    def __init__(self, *, started_s: float, suspect_s: float, dead_s: float, quiet_s: float, epoch: Epoch) -> None:
         self._suspect_s = suspect_s
         self._dead_s = dead_s
         self.quiet_s = quiet_s * (1 + CLOCK_DRIFT)
@@ -88,7 +92,8 @@ class Sessions:
         self._by_server: dict[ServerId, Session] = {}
         self._by_number: dict[int, Session] = {}
         self._served_until: dict[ServerId, float] = {}
-        self._next = 1
+        # Apart from the numbers of every other reign: a heartbeat meant for the predecessor must find no session.
+        self._next = ((epoch % _EPOCHS) << 32) + 1
         self._started_s = started_s
         self._last_heard: dict[ServerId, float] = {}
         self.known: dict[ServerId, Known] = {}

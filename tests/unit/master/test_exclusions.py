@@ -10,7 +10,7 @@ OUT = Exclusion(handle=H, below=ChunkVersion(1, 5))
 
 
 def book(*servers, started_s=-1000.0, now_s=0.0):
-    sessions = Sessions(started_s=started_s, suspect_s=3, dead_s=10, quiet_s=60)
+    sessions = Sessions(started_s=started_s, suspect_s=3, dead_s=10, quiet_s=60, epoch=1)
     for number in servers:
         sessions.known[ServerId(number)] = Known("a:1", "")
         one = sessions.begin(
