@@ -60,7 +60,7 @@ def test_a_disk_of_another_cluster_is_refused_and_not_touched(cluster, tmp_path)
     with ProcessCluster(tmp_path / "other", chunkservers=1, cluster=ClusterConfig(copies_min=1)) as other:
         assert other.address != cluster.address
     disk = tmp_path / "other" / "chunkserver1"
-    before = sorted(str(path) for path in disk.rglob("*"))
+    before = contents(disk)
     servers = ok(cluster, "status", "--json").count(b'"address"')
     said = tmp_path / "said"
     arguments = ["--data", str(disk), "--listen", "127.0.0.1:0", "--master", cluster.address]
@@ -71,7 +71,13 @@ def test_a_disk_of_another_cluster_is_refused_and_not_touched(cluster, tmp_path)
     assert server.wait(15) in (0, 7)
     assert b"Traceback" not in said.read_bytes()
     assert ok(cluster, "status", "--json").count(b'"address"') == servers
-    assert sorted(str(path) for path in disk.rglob("*")) == before
+    assert contents(disk) == before
+
+
+def contents(disk):
+    """What is on a disk, but for the journal, which begins anew with each start."""
+    files = (path for path in disk.rglob("*") if path.is_file() and not path.name.startswith("journal"))
+    return {str(path): path.read_bytes() for path in files}
 
 
 def test_a_chunkserver_waits_for_a_master_that_is_not_there_yet_and_stops_when_told(tmp_path):
@@ -148,7 +154,7 @@ def test_garbage_on_every_port_leaves_everything_serving(cluster):
                     peer.shutdown(socket.SHUT_WR)
                     while peer.recv(65536):
                         pass
-                except (ConnectionError, TimeoutError):
+                except OSError:
                     pass  # the server may hang up in any way it likes
     assert ok(cluster, "cat", "/garbage-before") == b"before"
     ok(cluster, "put", "-", "/garbage-after", stdin=b"after")

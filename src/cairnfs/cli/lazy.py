@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import click
 
+from cairnfs.errors import CairnError
+
 
 class Lazy(NamedTuple):
     """Where a command is, and what the list of commands says about it."""
@@ -12,6 +14,10 @@ class Lazy(NamedTuple):
     module: str
     attribute: str
     summary: str
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads what the command prints. Not an OSError: click would answer that one by itself, with exit code 1."""
 
 
 class LazyGroup(click.Group):
@@ -35,6 +41,14 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in self._table.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if isinstance(error, CairnError):
+                raise
+            raise ReaderGoneError from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

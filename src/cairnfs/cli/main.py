@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from cairnfs.cli.lazy import Lazy, LazyGroup
+from cairnfs.cli.lazy import Lazy, LazyGroup, ReaderGoneError
 from cairnfs.errors import CairnError
 from cairnfs.errors import chunks as of_chunks
 from cairnfs.errors import cluster as of_cluster
@@ -105,7 +105,7 @@ def _end(error: Exception) -> int:
             return error.exit_code
         case click.Abort():
             return INTERRUPTED
-        case BrokenPipeError() if not isinstance(error, CairnError):
+        case ReaderGoneError() | BrokenPipeError():
             _forget_stdout()
             return READER_GONE
     if os.environ.get("CAIRN_DEBUG", "0") not in ("", "0"):

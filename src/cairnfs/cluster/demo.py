@@ -34,6 +34,9 @@ SETTINGS = {
     # The demo is as long as it is; a cluster that people use waits longer before it copies what a dead server held.
     "repair_grace_s": 20,
     "safe_start_s": 10,
+    # An overwrite waits until whoever may still serve the old bytes surely does not: so long at most (rule 6).
+    "serving_lease_s": 5,
+    "serving_lease_quiet_s": 5,
 }
 
 

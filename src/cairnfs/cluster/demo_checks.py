@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cairnfs.checksum import crc32c
-from cairnfs.cluster.demo_files import AT_ONCE, big_pieces, read
+from cairnfs.cluster.demo_files import AT_ONCE, big_pieces
 from cairnfs.cluster.demo_stage import BIG, BOARDS, DEMO, LIBRARY, LOG, SNAPSHOT, Stage
 from cairnfs.cluster.producers import Acknowledged
 from cairnfs.cluster.replicas import HEADINGS, Chunk, look, rows
@@ -42,8 +42,8 @@ def compare_everything(stage: Stage) -> None:
         stage.check(f"{path} is what it should be, byte for byte", differ == 0)
     for path, data in stage.boards.items():
         old = stage.boards_before[path]
-        kept = read(stage.fs, SNAPSHOT + path.removeprefix(DEMO)) == old
-        stage.check(f"{path} is new, and old in the snapshot", read(stage.fs, path) == data and kept)
+        kept = stage.fs.read_bytes(SNAPSHOT + path.removeprefix(DEMO)) == old
+        stage.check(f"{path} is new, and old in the snapshot", stage.fs.read_bytes(path) == data and kept)
     _compare_records(stage)
     _compare_replicas(stage)
 
@@ -53,7 +53,7 @@ def _compare_library(stage: Stage) -> None:
 
         def differs(path: str) -> bool:
             bar.advance(1)
-            return hashlib.sha256(read(stage.fs, path)).digest() != stage.library[path]
+            return hashlib.sha256(stage.fs.read_bytes(path)).digest() != stage.library[path]
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             wrong = [path for path, bad in zip(stage.library, pool.map(differs, stage.library), strict=True) if bad]
@@ -72,7 +72,7 @@ def _compare_records(stage: Stage) -> None:
 
 def _missing(stage: Stage, path: str, acked: Sequence[Acknowledged]) -> list[Acknowledged]:
     """Return the records whose bytes are not at their offset."""
-    data = memoryview(read(stage.fs, path))
+    data = memoryview(stage.fs.read_bytes(path))
     return [each for each in acked if crc32c(data[each.offset : each.offset + each.length]) != each.crc]
 
 

@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from cairnfs.cluster.demo_files import read, store_big
+from cairnfs.cluster.demo_files import store_big
 from cairnfs.cluster.demo_stage import BOARDS, LOG, PRODUCERS, Stage
 from cairnfs.cluster.processes import MASTER
 from cairnfs.cluster.replicas import ask
@@ -78,7 +78,7 @@ def bring_back(stage: Stage, victim: str) -> None:
     stage.check(f"{victim} came back with {len(stale)} stale replicas", len(stale) > 0)
 
     boards = [path for path in stage.boards if path.startswith(BOARDS)]
-    fresh = [read(stage.reader, path) == stage.boards[path] for path in boards]
+    fresh = [stage.reader.read_bytes(path) == stage.boards[path] for path in boards]
     stage.check(f"the client with the old cache reads fresh bytes from all {len(fresh)} boards", all(fresh))
 
 

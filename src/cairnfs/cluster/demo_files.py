@@ -32,8 +32,7 @@ def store_library(stage: Stage) -> None:
         def store(path: Path) -> tuple[str, bytes]:
             data = path.read_bytes()
             target = LIBRARY + str(path).removeprefix(str(top))
-            with stage.fs.open(target, "wb") as file:
-                file.write(data)
+            stage.fs.write_bytes(target, data)
             bar.advance(len(data))
             return target, hashlib.sha256(data).digest()
 
@@ -61,9 +60,8 @@ def store_boards(stage: Stage) -> None:
     for number in range(BOARD_COUNT):
         path = f"{BOARDS}/{number}"
         stage.boards[path] = _board(number, b"old")
-        with stage.fs.open(path, "wb") as file:
-            file.write(stage.boards[path])
-    right = [read(stage.reader, path) == data for path, data in stage.boards.items()]
+        stage.fs.write_bytes(path, stage.boards[path])
+    right = [stage.reader.read_bytes(path) == data for path, data in stage.boards.items()]
     stage.check(f"the second client reads all {len(right)} boards as they were written", all(right))
 
 
@@ -80,12 +78,6 @@ def overwrite_boards(stage: Stage) -> None:
 def _board(number: int, word: bytes) -> bytes:
     line = b"board %d is %s\n" % (number, word)
     return line * (BOARD_BYTES // len(line))
-
-
-def read(fs: object, path: str) -> bytes:
-    with fs.open(path, "rb") as file:  # type: ignore[attr-defined]
-        data: bytes = file.read()
-    return data
 
 
 # ------------------------------------------------------------------ the large file

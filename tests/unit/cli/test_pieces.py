@@ -99,7 +99,7 @@ def test_a_log_line_has_level_logger_message_and_traceback(log_format):
         try:
             raise ValueError("broken")
         except ValueError:
-            logging.getLogger("cairnfs.test").error("it failed chunk=%016x", 42, exc_info=True)
+            logging.getLogger("cairnfs.test").exception("it failed chunk=%016x", 42)
     finally:
         logging.getLogger().handlers[:] = before
     text = stream.getvalue()

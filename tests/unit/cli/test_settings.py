@@ -109,12 +109,12 @@ def test_an_unknown_variable_is_refused_and_the_nearest_one_named(monkeypatch):
 )
 def test_a_file_that_says_nonsense_is_refused_with_its_name(tmp_path, text):
     named = write(tmp_path / "named.toml", text)
-    with pytest.raises(SettingError, match="named.toml"):
+    with pytest.raises(SettingError, match=r"named\.toml"):
         load(MasterConfig, flags={}, config_file=named)
 
 
 def test_a_named_file_that_is_missing_is_an_error():
-    with pytest.raises(SettingError, match="no settings file at nowhere.toml"):
+    with pytest.raises(SettingError, match=r"no settings file at nowhere\.toml"):
         load(MasterConfig, flags={}, config_file="nowhere.toml")
 
 
