@@ -11,10 +11,12 @@ ends. One task at a time uses the position; `pread` and `pwrite` need none.
 
 import io
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.core import Core
+from cairnfs.client.filling import filled
 from cairnfs.client.modes import Mode
 from cairnfs.client.readahead import ReadAhead
 from cairnfs.client.writing import Writer
@@ -99,18 +101,16 @@ class File:
         """Return up to `size` bytes from the position; all to the end if negative. b"" only at the end."""
         if size is None or size < 0:
             return await self._read_all()
-        data = bytearray(size)
-        got = await self.readinto(data)
-        return bytes(data) if got == size else bytes(memoryview(data)[:got])
+        return await filled(size, self.readinto)
 
     async def _read_all(self) -> bytes:
         self._check_reads()
         await self._writer.flush()
         end = await self._core.lengths.of_inode(self.inode)
-        data = bytearray(max(0, end - self._position))
-        got = await self._core.reader.read_into(self.inode, self._position, memoryview(data), end=end)
-        self._position += got
-        return bytes(data) if got == len(data) else bytes(memoryview(data)[:got])
+        fill = partial(self._core.reader.read_into, self.inode, self._position, end=end)
+        data = await filled(max(0, end - self._position), fill)
+        self._position += len(data)
+        return data
 
     async def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill a writable buffer from the position; return the count, less than its size only at the end."""
@@ -124,9 +124,7 @@ class File:
 
     async def pread(self, size: int, offset: int, *, stale_ok: bool = False) -> bytes:
         """Return up to `size` bytes from `offset`; the position stays. Never from read-ahead (contract 4)."""
-        data = bytearray(size)
-        got = await self.preadinto(data, offset, stale_ok=stale_ok)
-        return bytes(memoryview(data)[:got])
+        return await filled(size, partial(self.preadinto, offset=offset, stale_ok=stale_ok))
 
     async def preadinto(self, buffer: bytearray | memoryview, offset: int, *, stale_ok: bool = False) -> int:
         """Fill a writable buffer from `offset`; the position stays."""
@@ -157,9 +155,8 @@ class File:
         """Yield the bytes of `data_ranges` in pieces: what `cat` shows. The position stays."""
         async for offset, length in self.data_ranges(start):
             for at in range(offset, offset + length, step):
-                buffer = bytearray(min(step, offset + length - at))
-                got = await self._core.reader.read_into(self.inode, at, memoryview(buffer), end=offset + length)
-                yield bytes(memoryview(buffer)[:got])
+                fill = partial(self._core.reader.read_into, self.inode, at, end=offset + length)
+                yield await filled(min(step, offset + length - at), fill)
 
     async def readline(self) -> bytes:
         """Return the bytes up to and with the next newline; b"" at the end."""

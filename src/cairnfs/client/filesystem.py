@@ -10,12 +10,14 @@ chunk places; a path is looked up anew by each call.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.admin import Admin
 from cairnfs.client.core import Core
 from cairnfs.client.file import File
+from cairnfs.client.filling import filled
 from cairnfs.client.modes import Mode, parse_mode
 from cairnfs.client.records import Record, RecordReader, RecordWriter
 from cairnfs.client.stats import Usage
@@ -155,9 +157,7 @@ class Client(Admin):
         status = await self._file_status(path)
         inode = status.attributes.inode
         end = await self._core.lengths.of_status(inode, status)
-        data = bytearray(end)
-        got = await self._core.reader.read_into(inode, 0, memoryview(data), end=end)
-        return bytes(memoryview(data)[:got])
+        return await filled(end, partial(self._core.reader.read_into, inode, 0, end=end))
 
     async def write_bytes(self, path: AnyPath, data: Buffer, *, parents: bool = False) -> int:
         """Make or replace the bytes of a file, safe against the loss of power when this returns.

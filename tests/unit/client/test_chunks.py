@@ -142,7 +142,7 @@ def test_a_missing_inode_is_not_an_empty_file():
 )
 def test_the_next_replica_answers_when_one_fails(error):
     async def claim(cluster, fs):
-        data = os.urandom(BLOCK)
+        data = os.urandom(3 * BLOCK + 1)
         await fs.write_bytes("/file", data)
         for server in cluster.servers[:2]:
             server.fail(ReadChunk, *[error] * 20)
