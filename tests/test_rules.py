@@ -1,7 +1,6 @@
 """Every rule of docs/CONSISTENCY.md is named in the code that keeps it and in a test."""
 
 import pytest
-
 from tests.support import rules
 
 

@@ -35,7 +35,8 @@ def row(message: type[msgspec.Struct]) -> str:
     for base in getattr(message, "__orig_bases__", ()):
         found = re.search(r"\[.*?(\w+)'?\)?\]$", str(base))
         reply = f" → {found[1]}" if found else ""
-    return f"| {config.tag:#05x} | {message.__name__}{reply} | {fields or '-'} | {first_line(message.__doc__ or '')} |\n"
+    meaning = first_line(message.__doc__ or "")
+    return f"| {config.tag:#05x} | {message.__name__}{reply} | {fields or '-'} | {meaning} |\n"
 
 
 def table() -> str:

@@ -2,7 +2,8 @@
 
 A `Request` carries the type of its `Reply`, so that `await caller.call(address, Stat(...))` is known to be a `Status`.
 Tags are numbers that are never reused: 0x0_ conversation, 0x1_ namespace, 0x2_ locations, 0x3_ reads, 0x4_ mutations,
-0x5_ orders of a primary, 0x6_ membership, 0x7_ orders of a master, 0x8_ status. Replies count from 0x100 in the same families.
+0x5_ orders of a primary, 0x6_ membership, 0x7_ orders of a master, 0x8_ status. Replies count from 0x100
+in the same families.
 """
 
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
