@@ -7,10 +7,8 @@ greater than one. [...] It then asks each chunkserver that has a current replica
 By creating the new chunk on the same chunkservers as the original, we ensure that the data can be copied locally."
 """
 
-import asyncio
-
 import pytest
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.errors import ExistsError, NoCopyError
 from cairnfs.wire.master_orders import CloneLocal, Open, Seal
@@ -36,7 +34,7 @@ def test_a_snapshot_seals_open_chunks_and_shares_them():
             assert [one.handle for one in await it.find(copy.attributes.inode)] == [handle]
             assert len(it.master.reign.leases) == 0
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_first_writer_after_a_snapshot_gets_a_copy_made_where_the_replicas_are():
@@ -51,7 +49,7 @@ def test_the_first_writer_after_a_snapshot_gets_a_copy_made_where_the_replicas_a
             assert (await it.find(copy.attributes.inode))[0].handle == created.first.handle
             assert it.record(created.first.handle).references == 1
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_readers_of_the_old_chunk_are_barred_and_the_snapshots_own_readers_are_let_in():
@@ -69,7 +67,7 @@ def test_readers_of_the_old_chunk_are_barred_and_the_snapshots_own_readers_are_l
                 assert all(e.below <= after.version for e in barriers)
                 assert one.replicas[before.handle].version == after.version
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_overwrites_of_the_copy_wait_for_the_barrier():
@@ -88,7 +86,7 @@ def test_overwrites_of_the_copy_wait_for_the_barrier():
             await slow.beat()
             assert (await primary.beat()).fences_done == [place.handle]
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_snapshot_that_cannot_seal_makes_nothing():
@@ -102,7 +100,7 @@ def test_a_snapshot_that_cannot_seal_makes_nothing():
             with pytest.raises(FileNotFoundError):
                 await it.stat(b"/g")
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_repeated_snapshot_request_gets_the_first_answer():
@@ -114,4 +112,4 @@ def test_a_repeated_snapshot_request_gets_the_first_answer():
             with pytest.raises(ExistsError):
                 await snapshot(it)
 
-    asyncio.run(go())
+    run(go)

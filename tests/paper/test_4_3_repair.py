@@ -6,10 +6,11 @@ Each chunk that needs to be re-replicated is prioritized [...]. One is how far i
 
 import asyncio
 
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.ids import ChunkHandle
 from cairnfs.master.repair import Health, Work, need_of, plan_repairs
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import Clone
 
 FAST = {"repairs_max": 4}
@@ -54,7 +55,7 @@ async def until(it, is_so):
     async with asyncio.timeout(20):
         while not is_so():
             await it.beat()
-            await asyncio.sleep(0.01)
+            await pass_time(0.01)
 
 
 def test_a_lost_replica_is_copied_to_another_server():
@@ -71,7 +72,7 @@ def test_a_lost_replica_is_copied_to_another_server():
             assert spare.replicas[handle].closed
             assert len((await it.find(created.attributes.inode))[0].members) == 3
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_without_a_spare_server_a_lost_replica_is_made_anew_where_it_was():
@@ -86,7 +87,7 @@ def test_without_a_spare_server_a_lost_replica_is_made_anew_where_it_was():
             await until(it, lambda: len(it.master.reign.live_current(it.record(handle), handle)) == 3)
             assert holder.replicas[handle].data == b"hello"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_open_chunk_in_use_gets_a_joiner_and_is_granted_again():
@@ -108,7 +109,7 @@ def test_an_open_chunk_in_use_gets_a_joiner_and_is_granted_again():
             assert spare.replicas[handle].data == b"hello"
             assert not spare.replicas[handle].incomplete
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_open_chunk_whose_primary_is_dead_is_sealed_with_the_others():
@@ -124,7 +125,7 @@ def test_an_open_chunk_whose_primary_is_dead_is_sealed_with_the_others():
             assert it.record(handle).length == 5
             assert dead.server not in dict(it.record(handle).members)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_nothing_is_repaired_before_all_known_servers_have_reported():
@@ -139,8 +140,8 @@ def test_nothing_is_repaired_before_all_known_servers_have_reported():
             for one in [spare, *holders[:2]]:
                 await one.join()
             for _ in range(20):
-                await asyncio.sleep(0.01)
+                await pass_time(0.01)
             assert handle not in spare.replicas
             await holders[2].join()
 
-    asyncio.run(go())
+    run(go)

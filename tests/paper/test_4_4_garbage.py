@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import pytest
 from tests.support.fake_chunkserver import Replica
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.ids import ChunkVersion
 from cairnfs.master.garbage import Doomed, Why
 from cairnfs.safeguards import ALL_ON
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import DeleteReplicas
 from cairnfs.wire.namespace import Delete, ListTrash, Undelete
 
@@ -24,13 +25,13 @@ async def until(it, is_so):
     async with asyncio.timeout(20):
         while not is_so():
             await it.beat()
-            await asyncio.sleep(0.01)
+            await pass_time(0.01)
 
 
 async def some_time(it):
     for _ in range(15):
         await it.beat()
-        await asyncio.sleep(0.01)
+        await pass_time(0.01)
 
 
 def test_a_deleted_file_can_be_undeleted_and_keeps_its_chunks():
@@ -44,7 +45,7 @@ def test_a_deleted_file_can_be_undeleted_and_keeps_its_chunks():
             await it.call(Undelete(path=b"/f", once=it.once()))
             assert (await it.stat()).attributes.inode == created.attributes.inode
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_replicas_of_a_purged_file_are_deleted_and_forgotten():
@@ -55,7 +56,7 @@ def test_replicas_of_a_purged_file_are_deleted_and_forgotten():
             await until(it, lambda: all(created.first.handle not in one.replicas for one in it.servers))
             assert it.record(created.first.handle) is None
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_trash_expires():
@@ -65,7 +66,7 @@ def test_the_trash_expires():
             await it.call(Delete(path=b"/f", once=it.once()))
             await until(it, lambda: all(created.first.handle not in one.replicas for one in it.servers))
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_replica_that_no_file_ever_used_is_deleted():
@@ -78,7 +79,7 @@ def test_a_replica_that_no_file_ever_used_is_deleted():
             await it.servers[0].join()
             await until(it, lambda: created.first.handle not in it.servers[0].replicas)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_excess_copy_leaves_the_record_before_it_is_deleted():
@@ -96,7 +97,7 @@ def test_an_excess_copy_leaves_the_record_before_it_is_deleted():
             await some_time(it)
             assert sum(handle in one.replicas for one in it.servers) == 2
 
-    asyncio.run(go())
+    run(go)
 
 
 # ------------------------------------------------------------------ the guards, one by one
@@ -124,8 +125,8 @@ def test_guard_a_stale_replica_stays_while_the_goal_is_not_met_by_others():
             await some_time(it)
             return handle in outside.replicas
 
-    assert asyncio.run(go(ALL_ON))
-    assert not asyncio.run(go(replace(ALL_ON, keep_last_copy=False))), "the guard is what keeps it"
+    assert run(lambda: go(ALL_ON))
+    assert not run(lambda: go(replace(ALL_ON, keep_last_copy=False))), "the guard is what keeps it"
 
 
 def test_guard_a_master_that_has_just_started_deletes_nothing():
@@ -140,13 +141,13 @@ def test_guard_a_master_that_has_just_started_deletes_nothing():
                 if one is not absent:
                     await one.join()
             for _ in range(20):
-                await asyncio.sleep(0.01)
+                await pass_time(0.01)
             kept = created.first.handle in it.servers[0].replicas
             await absent.join()
             return kept
 
-    assert asyncio.run(go(ALL_ON))
-    assert not asyncio.run(go(replace(ALL_ON, safe_start=False)))
+    assert run(lambda: go(ALL_ON))
+    assert not run(lambda: go(replace(ALL_ON, safe_start=False)))
 
 
 def test_guard_deletions_name_the_exact_version_and_epoch():
@@ -159,7 +160,7 @@ def test_guard_deletions_name_the_exact_version_and_epoch():
             assert order.replicas == [(created.first.handle, created.first.version)]
             assert order.epoch == it.master.epoch
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_guard_a_busy_chunk_is_left_alone():
@@ -173,7 +174,7 @@ def test_guard_a_busy_chunk_is_left_alone():
                 assert handle in it.servers[0].replicas
             await until(it, lambda: handle not in it.servers[0].replicas)
 
-    asyncio.run(go())
+    run(go)
 
 
 @pytest.mark.parametrize("why,kept", [(Why.ORPHAN, 1000), (Why.STALE, 1000), (Why.PURGED, 1500)])
@@ -191,4 +192,4 @@ def test_guard_the_brake_stops_deletions_that_no_purge_explains(why, kept):
                 assert garbage.warnings()
                 assert garbage._brake(session, doomed) == []
 
-    asyncio.run(go())
+    run(go)

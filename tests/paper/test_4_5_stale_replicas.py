@@ -7,7 +7,9 @@ replica when the chunkserver restarts and reports its set of chunks and their as
 
 import asyncio
 
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
+
+from cairnfs.sim.world import pass_time
 
 
 async def with_a_server_that_missed_a_mutation(it):
@@ -34,7 +36,7 @@ def test_a_server_that_missed_a_version_is_excluded_when_it_comes_back():
             assert away.server not in members
             assert len(members) == 2
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_master_never_mentions_a_stale_replica_to_clients_and_removes_it_once_the_goal_is_met():
@@ -48,11 +50,11 @@ def test_the_master_never_mentions_a_stale_replica_to_clients_and_removes_it_onc
                     await it.beat()
                     if away.server in dict(it.record(handle).members):
                         break  # it was brought back by a raise, with the new bytes
-                    await asyncio.sleep(0.01)
+                    await pass_time(0.01)
             if away.server in dict(it.record(handle).members):
                 assert away.replicas[handle].data == b"newer"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_primary_that_missed_its_grant_is_told_again_with_its_heartbeats():
@@ -70,7 +72,7 @@ def test_a_primary_that_missed_its_grant_is_told_again_with_its_heartbeats():
             async with asyncio.timeout(20):
                 while len(slow.asked(Open)) == told:
                     await it.beat()
-                    await asyncio.sleep(0.01)
+                    await pass_time(0.01)
             assert slow.replicas[place.handle].lease.version == place.version
 
-    asyncio.run(go())
+    run(go)

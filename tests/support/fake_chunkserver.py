@@ -5,13 +5,13 @@ silent for a kind of order, restart it, or change its replicas.
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 
 from cairnfs.errors import ChunkMissingError, LowerEpochError, NoCopyError, StaleVersionError
 from cairnfs.ids import NO_VERSION, BootId, ChunkHandle, ChunkVersion, ServerId
 from cairnfs.rpc.caller import Caller
 from cairnfs.rpc.server import Server
+from cairnfs.sim.world import pass_time
 from cairnfs.units import GIB
 from cairnfs.wire.base import Done
 from cairnfs.wire.chunk_reads import Held, HoldVersion
@@ -83,7 +83,7 @@ class FakeChunkserver:
         self.caller = None
         self.beating = True
 
-    async def start(self, *, address="127.0.0.1:0", register=True):
+    async def start(self, *, address="here:0", register=True):
         self.boots += 1
         self.boot = BootId(self.server * 1000 + self.boots)
         self.rpc = Server(self.env, role="chunkserver", cluster="", boot=self.boot)
@@ -110,7 +110,7 @@ class FakeChunkserver:
         async def run(peer, request, incoming):
             self.told.append(request)
             if name in self.silent:
-                await asyncio.sleep(1000)
+                await pass_time(1000)
             if name in self.held_back:
                 await self.held_back[name].wait()
             if name in self.broken:
@@ -198,13 +198,6 @@ class FakeChunkserver:
         self.exclusions += answer.exclusions
         self.confirmed = answer.exclusions_upto
         return answer
-
-    async def keep_beating(self, period_s):
-        while True:
-            await asyncio.sleep(period_s)
-            if self.beating:
-                with contextlib.suppress(ConnectionError):
-                    await self.beat()
 
     # ---- what a primary does
 

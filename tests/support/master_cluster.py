@@ -1,20 +1,23 @@
-"""A master over a world in memory, with stand-ins for chunkservers and a client's calls. For tests of the master."""
+"""A master in a simulated world, with stand-ins for chunkservers and a client's calls. For tests of the master.
+
+`run(go)` runs a test in virtual time; inside, `master_cluster()` makes the cluster and `pass_time` lets time go by.
+"""
 
 from contextlib import asynccontextmanager
 
 from tests.support.fake_chunkserver import FakeChunkserver, World
 
 from cairnfs.config import ClusterConfig, MasterConfig
-from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.ids import BootId
 from cairnfs.master.server import Master, initialise
 from cairnfs.rpc.caller import Caller
+from cairnfs.sim.world import SimWorld
 from cairnfs.wire.common import Once
 from cairnfs.wire.locations import FindChunks, LeaseChunk
 from cairnfs.wire.namespace import CreateFile, Stat
 
 FAST = {
-    "listen": ("127.0.0.1:0",),
+    "listen": ("here:0",),
     "data": "/meta",
     "heartbeat_s": 0.02,
     "suspect_s": 60.0,
@@ -26,6 +29,25 @@ FAST = {
     "repairs_max": 0,
 }
 """Nobody dies by himself in a test that runs for a second, and nothing is repaired unless the test says so."""
+
+
+_worlds = []
+"""The world of the test that runs."""
+
+
+def run(go, seed=1):
+    """Run a test in a world of its own."""
+    with SimWorld(seed) as world:
+        _worlds.append(world)
+        try:
+            return world.run(go())
+        finally:
+            _worlds.pop()
+
+
+def world_env():
+    """The world of the test that runs, as its only host sees it."""
+    return _worlds[-1].env("here")
 
 
 class MasterCluster:
@@ -100,8 +122,8 @@ class MasterCluster:
 
 
 @asynccontextmanager
-async def master_cluster(servers=3, *, seed=1, racks=(), safeguards=None, copies_min=2, **settings):
-    env = memory_env(seed, machine=MemoryMachine())
+async def master_cluster(servers=3, *, racks=(), safeguards=None, copies_min=2, **settings):
+    env = world_env()
     cluster = await initialise(
         env, "/meta", ClusterConfig(chunk_bytes=1 << 20, block_bytes=1 << 16, copies_min=copies_min)
     )

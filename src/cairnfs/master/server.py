@@ -80,8 +80,8 @@ class Master:
             FolderInUseError: another master has the folder.
             AddressInUseError: the metadata are closed again.
         """
-        store = self._env.open_store(self._config.data)
-        self._store = store
+        store = self._store = self._env.open_store(self._config.data)
+        has_started = False
         try:
             with store.read() as view:
                 identity = tables.read_identity(view)
@@ -96,9 +96,10 @@ class Master:
                     logger.warning("anybody who reaches this address can read and change all files address=%s", address)
                 bound = await self._server.listen(address)
                 self.address = self.address or self._config.advertise or bound
-        except BaseException:
-            await self.stop(grace_s=0.0)
-            raise
+            has_started = True
+        finally:
+            if not has_started:
+                await self.stop(grace_s=0.0)
         logger.info("master leads address=%s epoch=%d cluster=%s", self.address, epoch, identity.cluster)
 
     def _make_reign(self, store: MetaStore, coordinator: Coordinator, identity: tables.Identity, epoch: Epoch) -> Reign:

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.errors import NotFoundError, NotLeaderError, TooFewCopiesError
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.locations import LeaseChunk
 from cairnfs.wire.master_orders import Open, Promise
 from cairnfs.wire.namespace import CreateFile, Delete, MakeFolder, SetReplicas, Stat
@@ -21,7 +22,7 @@ def test_a_chunk_is_added_at_any_index_and_holes_are_missing_from_places():
             found = await it.find(created.attributes.inode, 0, 10)
             assert [one.index for one in found] == [0, 3]
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_two_who_add_the_same_chunk_get_one():
@@ -31,7 +32,7 @@ def test_two_who_add_the_same_chunk_get_one():
             places = await asyncio.gather(*[it.lease(inode, index=1, create=True) for _ in range(8)])
             assert len({one.handle for one in places}) == 1
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_chunk_that_is_not_there_is_not_made_unless_asked_for():
@@ -41,7 +42,7 @@ def test_a_chunk_that_is_not_there_is_not_made_unless_asked_for():
             with pytest.raises(NotFoundError):
                 await it.lease(created.attributes.inode, index=1)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_repeated_create_gets_the_first_answer_with_its_lease():
@@ -52,7 +53,7 @@ def test_a_repeated_create_gets_the_first_answer_with_its_lease():
             assert again.created
             assert first.first == again.first
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_new_chunk_that_nobody_wrote_survives_the_death_of_its_primary():
@@ -66,7 +67,7 @@ def test_a_new_chunk_that_nobody_wrote_survives_the_death_of_its_primary():
             assert place.primary not in (0, dead.server)
             assert all(one.replicas[place.handle].data == b"" for one in it.servers)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_who_cannot_reach_the_primary_gets_another_one():
@@ -78,7 +79,7 @@ def test_who_cannot_reach_the_primary_gets_another_one():
             assert place.primary != created.first.primary
             assert len(place.members) == 3, "it answered the probe, so it stays a member"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_old_complaint_raises_nothing():
@@ -90,7 +91,7 @@ def test_an_old_complaint_raises_nothing():
             again = await it.lease(created.attributes.inode, failed=created.first.version)
             assert again.version == place.version
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_primary_that_does_not_take_its_role_is_replaced():
@@ -105,7 +106,7 @@ def test_a_primary_that_does_not_take_its_role_is_replaced():
             assert place.primary != first
             assert it.by_id(place.primary).asked(Open)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_stat_names_the_open_tail_and_a_closed_file_has_an_exact_length():
@@ -120,7 +121,7 @@ def test_stat_names_the_open_tail_and_a_closed_file_has_an_exact_length():
             assert status.tail is None
             assert status.attributes.length == 5
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_folders_number_of_copies_counts():
@@ -130,7 +131,7 @@ def test_the_folders_number_of_copies_counts():
             await it.call(SetReplicas(path=b"/d", replicas=1, once=it.once()))
             assert len((await it.create(b"/d/f")).first.lease.members) == 1
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_after_a_restart_of_the_master_a_raise_waits_for_members_that_are_about_to_register():
@@ -143,12 +144,12 @@ def test_after_a_restart_of_the_master_a_raise_waits_for_members_that_are_about_
                 await one.join()
             asked = asyncio.ensure_future(it.lease(created.attributes.inode))
             for _ in range(10):
-                await asyncio.sleep(0.005)
+                await pass_time(0.005)
             assert not any(one.asked(Promise) for one in it.servers)
             await it.servers[2].join()
             assert len((await asked).members) == 3
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_deposed_master_answers_and_orders_nothing_more():
@@ -165,7 +166,7 @@ def test_a_deposed_master_answers_and_orders_nothing_more():
             with pytest.raises(NotLeaderError):
                 await it.servers[1].beat()
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_append_to_a_chunk_with_one_member_left_is_told_at_once_to_go_on_in_the_next():
@@ -179,4 +180,4 @@ def test_an_append_to_a_chunk_with_one_member_left_is_told_at_once_to_go_on_in_t
             with pytest.raises(TooFewCopiesError):
                 await it.call(LeaseChunk(inode=created.attributes.inode, index=0, append=True))
 
-    asyncio.run(go())
+    run(go)

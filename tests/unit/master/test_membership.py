@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from tests.support.fake_chunkserver import FakeChunkserver, Replica
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.errors import BadRequestError, NotLeaderError, SessionLostError
 from cairnfs.ids import BootId, ChunkVersion
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import FenceDone, Open
 from cairnfs.wire.membership import Register, ReportReplicas
 from cairnfs.wire.namespace import Truncate
@@ -31,7 +32,7 @@ def test_a_session_serves_nothing_before_its_full_report_was_compared():
             )
             assert (await one.beat()).serves
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_same_server_id_at_another_live_address_is_refused():
@@ -45,7 +46,7 @@ def test_the_same_server_id_at_another_live_address_is_refused():
             await twin.stop()
             assert (await it.servers[0].beat()).serves, "the first one lives on"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_server_that_restarts_at_another_port_keeps_its_name():
@@ -56,7 +57,7 @@ def test_a_server_that_restarts_at_another_port_keeps_its_name():
             await one.start()
             assert it.master.reign.sessions.of(one.server).boot == one.boot
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_server_that_has_seen_a_later_master_is_not_taken():
@@ -66,7 +67,7 @@ def test_a_server_that_has_seen_a_later_master_is_not_taken():
             with pytest.raises(NotLeaderError):
                 await it.servers[0].join()
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_heartbeat_of_another_boot_is_refused():
@@ -76,7 +77,7 @@ def test_a_heartbeat_of_another_boot_is_refused():
             with pytest.raises(SessionLostError):
                 await it.servers[0].beat()
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_renewal_carries_every_unconfirmed_exclusion():
@@ -94,7 +95,7 @@ def test_a_renewal_carries_every_unconfirmed_exclusion():
                 assert [(e.handle, e.below) for e in answer.exclusions] == [(created.first.handle, place.version)]
             assert (await out.beat()).exclusions == [], "confirmed"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_an_overwrite_waits_for_the_excluded_server_and_no_longer():
@@ -114,9 +115,9 @@ def test_an_overwrite_waits_for_the_excluded_server_and_no_longer():
             await out.beat()
             assert (await primary.beat()).fences_done == [place.handle]
             while not primary.asked(FenceDone):
-                await asyncio.sleep(0.005)
+                await pass_time(0.005)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_full_set_has_no_fence():
@@ -126,7 +127,7 @@ def test_a_full_set_has_no_fence():
             place = await it.lease(created.attributes.inode)
             assert all(order.lease.fence_done for order in it.by_id(place.primary).asked(Open))
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_new_master_takes_servers_that_have_not_reported_for_pending():
@@ -146,7 +147,7 @@ def test_a_new_master_takes_servers_that_have_not_reported_for_pending():
             primary.fences_wanted = [(place.handle, place.version)]
             assert (await primary.beat()).fences_done == [place.handle]
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_takeover_disturbs_no_writer():
@@ -167,7 +168,7 @@ def test_a_takeover_disturbs_no_writer():
             assert (place.version, place.primary) == (created.first.version, primary.server)
             assert raises == it.master.counters.get("raises") == 0
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_lease_of_another_version_or_primary_is_not_adopted():
@@ -185,7 +186,7 @@ def test_a_lease_of_another_version_or_primary_is_not_adopted():
             primary.leases = [(created.first.handle, ChunkVersion(1, 999))]
             assert (await primary.beat()).renewed == []
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_suspect_report_raises_without_the_silent_member():
@@ -204,11 +205,11 @@ def test_a_suspect_report_raises_without_the_silent_member():
                 it.master.address, ReportSuspect(session=primary.session, report=report), timeout_s=5
             )
             while it.record(created.first.handle).version == created.first.version:
-                await asyncio.sleep(0.01)
+                await pass_time(0.01)
             assert accused.server not in dict(it.record(created.first.handle).members)
             assert it.master.counters.get("raises_burnt") == 0, "the probe spared a number"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_truncation_is_answered_when_cached_places_cannot_be_read_any_more():
@@ -220,13 +221,13 @@ def test_a_truncation_is_answered_when_cached_places_cannot_be_read_any_more():
             asked = asyncio.ensure_future(it.call(Truncate(inode=created.attributes.inode, length=0, once=it.once())))
             for one in it.servers[1:]:
                 while not any(e.barrier for e in one.exclusions):
-                    await asyncio.sleep(0.005)
+                    await pass_time(0.005)
             assert not asked.done()
             await slow.beat()
             await slow.beat()
             assert (await asked).attributes.length == 0
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_replica_above_all_that_the_master_knows_stops_every_deletion():
@@ -236,11 +237,11 @@ def test_a_replica_above_all_that_the_master_knows_stops_every_deletion():
             one.replicas[12345] = Replica(ChunkVersion(7, 7), ChunkVersion(7, 7), b"x", closed=True)
             one.replicas[12346] = Replica(ChunkVersion(1, 0), ChunkVersion(1, 0), b"x", closed=True)
             await one.join()
-            await asyncio.sleep(0.2)
+            await pass_time(0.2)
             assert 12346 in one.replicas
             assert it.master.reign.rolled_back
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_registering_twice_ends_the_older_session():
@@ -256,4 +257,4 @@ def test_registering_twice_ends_the_older_session():
             assert (await one.beat()).serves
             assert Register is not None
 
-    asyncio.run(go())
+    run(go)

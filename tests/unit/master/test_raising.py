@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.errors import NoCopyError, TooFewCopiesError
 from cairnfs.ids import ChunkVersion
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import Exclude, Open, Promise, Reconcile
 
 
@@ -22,7 +23,7 @@ def test_a_new_file_comes_with_its_chunk_and_a_lease_in_one_call():
             assert lease.anchor_s > 0
             assert all(not one.told for one in it.servers), "a token needs no order"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_second_writer_of_a_new_chunk_gets_the_same_lease_opened_by_the_master():
@@ -35,7 +36,7 @@ def test_a_second_writer_of_a_new_chunk_gets_the_same_lease_opened_by_the_master
             assert [len(one.asked(Open)) for one in it.servers] == [1, 1, 1]
             assert not any(one.asked(Promise) for one in it.servers)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_there_is_at_most_one_lease_however_many_ask_at_once():
@@ -48,7 +49,7 @@ def test_there_is_at_most_one_lease_however_many_ask_at_once():
             assert it.master.counters.get("raises") == 1
             assert len(it.master.reign.leases) == 1
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_failed_target_burns_the_number_and_is_excluded_before_the_version_opens():
@@ -68,11 +69,11 @@ def test_a_failed_target_burns_the_number_and_is_excluded_before_the_version_ope
             assert len(record.members) == 2
             promised = {r.version for one in it.servers for r in one.asked(Promise)}
             assert len(promised) == 2
-            await asyncio.sleep(0.05)
+            await pass_time(0.05)
             assert [(e.handle, e.below) for e in dead.exclusions] == [(first.handle, place.version)]
             assert dead.asked(Exclude)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_result_is_logged_only_after_every_target_was_reconciled():
@@ -86,13 +87,13 @@ def test_the_result_is_logged_only_after_every_target_was_reconciled():
             go_on = slow.held_back["Reconcile"] = asyncio.Event()
             asked = asyncio.ensure_future(it.lease(created.attributes.inode, failed=before.version))
             while not slow.asked(Reconcile):
-                await asyncio.sleep(0)
+                await pass_time(0.001)
             assert it.record(handle) == before, "result before reconciliation"
             go_on.set()
             place = await asked
             assert it.record(handle).version == place.version > before.version
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_all_replicas_become_equal_to_the_one_with_the_most_mutations():
@@ -107,7 +108,7 @@ def test_all_replicas_become_equal_to_the_one_with_the_most_mutations():
             assert [one.replicas[handle].data for one in it.servers] == [b"abcdef"] * 3
             assert it.record(handle).base_length == 6
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_replica_is_current_because_the_record_names_it_not_by_its_version():
@@ -129,7 +130,7 @@ def test_a_replica_is_current_because_the_record_names_it_not_by_its_version():
             assert outside.server not in [m.server for m in opened.members]
             assert {one.replicas[handle].data for one in it.servers if one is not outside} == {b"hello"}
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_too_few_members_are_refused_and_the_record_stays():
@@ -143,7 +144,7 @@ def test_too_few_members_are_refused_and_the_record_stays():
                 await it.lease(created.attributes.inode)
             assert it.record(created.first.handle) == before
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_without_any_member_there_is_no_copy():
@@ -155,7 +156,7 @@ def test_without_any_member_there_is_no_copy():
             with pytest.raises(NoCopyError):
                 await it.lease(created.attributes.inode)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_restarted_member_of_an_open_chunk_comes_back_by_a_raise():
@@ -177,7 +178,7 @@ def test_a_restarted_member_of_an_open_chunk_comes_back_by_a_raise():
             assert restarted.replicas[handle].data == b"abc"
             assert restarted.boot in [m.boot for m in place.members]
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_broken_continuity_is_recorded():
@@ -193,7 +194,7 @@ def test_a_broken_continuity_is_recorded():
             place = await it.lease(created.attributes.inode)
             assert place.broken_at == place.version == it.record(handle).broken_at
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_closing_is_recorded_only_at_the_records_version():
@@ -206,4 +207,4 @@ def test_closing_is_recorded_only_at_the_records_version():
             record = it.record(created.first.handle)
             assert not record.closed
 
-    asyncio.run(go())
+    run(go)

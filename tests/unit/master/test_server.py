@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from tests.support.master_cluster import master_cluster
+from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.config import ClusterConfig, MasterConfig
 from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.errors import FormatError, SettingError
 from cairnfs.master.server import Master, initialise
+from cairnfs.sim.world import pass_time
 from cairnfs.wire.status import GetChunkTable, GetClusterInfo, GetCounters, GetStatus
 
 
@@ -19,7 +20,7 @@ def test_an_existing_cluster_is_not_initialised_again():
         with pytest.raises(SettingError):
             await initialise(env, "/meta", ClusterConfig())
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_sizes_that_make_no_sense_are_refused():
@@ -28,7 +29,7 @@ def test_sizes_that_make_no_sense_are_refused():
         with pytest.raises(SettingError):
             await initialise(env, "/meta", ClusterConfig(chunk_bytes=100, block_bytes=64))
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_master_without_metadata_does_not_start():
@@ -37,7 +38,7 @@ def test_a_master_without_metadata_does_not_start():
         with pytest.raises(FormatError):
             await Master(env, MasterConfig(data="/meta")).start()
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_each_start_is_a_new_epoch_and_versions_only_grow():
@@ -52,7 +53,7 @@ def test_each_start_is_a_new_epoch_and_versions_only_grow():
             assert it.master.epoch == epoch + 1
             assert (await it.create(b"/2")).first.version > first.first.version
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_the_status_page_counts_servers_chunks_and_what_is_at_risk():
@@ -66,7 +67,7 @@ def test_the_status_page_counts_servers_chunks_and_what_is_at_risk():
             await it.beat()
             async with asyncio.timeout(20):
                 while not (status := await it.call(GetStatus())).chunks_missing:
-                    await asyncio.sleep(0.01)
+                    await pass_time(0.01)
             assert status.missing_handles == [handle]
             assert [one.state for one in status.servers] == ["live"] * 3
             assert (status.files, status.chunks, status.safe_start) == (1, 1, False)
@@ -77,7 +78,7 @@ def test_the_status_page_counts_servers_chunks_and_what_is_at_risk():
             assert (info.chunk_bytes, info.block_bytes) == (1 << 20, 1 << 16)
             assert "raises" not in (await it.call(GetCounters())).counters
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_dead_server_loses_its_session_and_its_replicas_count_as_gone():
@@ -88,9 +89,9 @@ def test_a_dead_server_loses_its_session_and_its_replicas_count_as_gone():
             it.master.reign.sessions.of(dead.server).heard_s = -1000.0
             async with asyncio.timeout(20):
                 while it.master.reign.sessions.of(dead.server) is not None:
-                    await asyncio.sleep(0.01)
+                    await pass_time(0.01)
             assert len((await it.find(created.attributes.inode))[0].members) == 2
             await dead.join()
             assert len((await it.find(created.attributes.inode))[0].members) == 3
 
-    asyncio.run(go())
+    run(go)

@@ -1,16 +1,18 @@
-"""The master together with real chunkservers and a real client, in one world in memory."""
+"""The master together with real chunkservers and a real client, in one simulated world."""
 
 import asyncio
 from contextlib import asynccontextmanager
 
+from tests.support.master_cluster import run, world_env
+
 from cairnfs.chunkserver.server import Chunkserver
 from cairnfs.client.filesystem import Client
 from cairnfs.config import ChunkserverConfig, ClientConfig, ClusterConfig, MasterConfig
-from cairnfs.env.memory import MemoryMachine, memory_env
 from cairnfs.master.server import Master, initialise
+from cairnfs.sim.world import pass_time
 
 QUICK = {
-    "listen": ("127.0.0.1:0",),
+    "listen": ("here:0",),
     "data": "/meta",
     "heartbeat_s": 0.05,
     "suspect_s": 0.3,
@@ -28,7 +30,7 @@ class Whole:
 
     def chunkserver(self, number):
         config = ChunkserverConfig(
-            listen=("127.0.0.1:0",),
+            listen=("here:0",),
             master=(self.master.address,),
             data=(f"/disk{number}",),
             reserve_bytes=0,
@@ -54,7 +56,7 @@ class Whole:
     async def until(self, is_so):
         async with asyncio.timeout(30):
             while not is_so():
-                await asyncio.sleep(0.02)
+                await pass_time(0.02)
 
     def at_goal(self):
         return all(len(self.master.reign.live_current(row, handle)) == 3 for handle, row in self.rows().items())
@@ -62,7 +64,7 @@ class Whole:
 
 @asynccontextmanager
 async def whole_cluster(servers=3):
-    env = memory_env(3, machine=MemoryMachine())
+    env = world_env()
     await initialise(env, "/meta", ClusterConfig(chunk_bytes=1 << 20, block_bytes=1 << 16))
     master = Master(env, MasterConfig(**QUICK))
     await master.start()
@@ -102,7 +104,7 @@ def test_writes_go_on_when_a_member_dies_and_the_chunk_returns_to_its_goal():
                 await it.restart(dead)
                 await it.until(it.at_goal)
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_writer_does_not_notice_a_restart_of_the_master():
@@ -117,7 +119,7 @@ def test_a_writer_does_not_notice_a_restart_of_the_master():
             assert await it.client.read_bytes("/f") == b"one two"
             assert it.master.counters.get("raises") == 0
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_a_snapshot_keeps_its_bytes_while_the_source_is_written():
@@ -132,7 +134,7 @@ def test_a_snapshot_keeps_its_bytes_while_the_source_is_written():
             assert await it.client.read_bytes("/g") == b"old bytes"
             assert await it.client.read_bytes("/f") == b"NEW bytes"
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_deleted_files_leave_no_replica():
@@ -143,7 +145,7 @@ def test_deleted_files_leave_no_replica():
             await it.client.remove("/f", now=True)
             await it.until(lambda: not any(one.context.store.replicas for one in it.servers))
 
-    asyncio.run(go())
+    run(go)
 
 
 def test_all_servers_restart_at_once_and_everything_is_there_again():
@@ -162,4 +164,4 @@ def test_all_servers_restart_at_once_and_everything_is_there_again():
             assert b"record" in data
             assert b"another" in data
 
-    asyncio.run(go())
+    run(go)
