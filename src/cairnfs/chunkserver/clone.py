@@ -80,7 +80,7 @@ async def clone_local(context: Context, request: CloneLocal) -> Cloned:
                 raise StaleVersionError(chunk=request.new, has=made.state.version, wanted=request.new_version)
             return _cloned(context, made)
         source = context.replica(request.handle)
-        # Above it: a raise was given up after its reconciliation. Its number is burnt, and a replica that is still closed
+        # Above it: a raise was given up after its reconciliation. Its number is burnt, and a replica still closed
         # has the bytes of the last result: nothing was opened that could have changed them.
         if source.state.version < request.version or source.state.incomplete:
             raise StaleVersionError(chunk=request.handle, has=source.state.version, wanted=request.version)
