@@ -96,8 +96,9 @@ class Locations:
         counters = self._connection.counters
         known = self.peek(inode, index)
         if known is None:
-            # Pieces of one chunk are read side by side: one question serves them all.
-            async with self._turns.hold((inode, index)):
+            # Pieces of one chunk are read side by side: one question serves them all. A lease that takes long to
+            # get has another turn, so that readers do not wait for a writer.
+            async with self._turns.hold(("find", inode, index)):
                 known = self.peek(inode, index)
                 if known is None:
                     counters.location_misses += 1
@@ -135,7 +136,7 @@ class Locations:
         Raises:
             TooFewCopiesError, NoCopyError: no set could be made now. NotFoundError: no such chunk, not `create`.
         """
-        async with self._turns.hold((inode, index)):
+        async with self._turns.hold(("lease", inode, index)):
             known = self.peek(inode, index)
             if known is not None and known.takes_mutations and known is not not_this:
                 return known
