@@ -18,7 +18,7 @@ from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Known, Session
 from cairnfs.meta import read
 from cairnfs.meta.commands import CloseChunk, SeeServer
-from cairnfs.meta.tables import get_chunk, get_counters
+from cairnfs.meta.tables import ChunkRow, get_chunk, get_counters
 from cairnfs.wire.base import Ping
 from cairnfs.wire.common import Durability
 from cairnfs.wire.membership import (
@@ -273,16 +273,19 @@ class Membership:
             if isinstance(result, CairnError):
                 logger.debug("close not recorded chunk=%016x version=%s why=%s", one.handle, one.version, result)
             else:
-                self.note_closed(one.handle, one.version, one.length)
+                self._enter_closed(one.handle, result.row)
 
-    def note_closed(self, handle: ChunkHandle, version: ChunkVersion, length: int) -> None:
+    def note_closed(self, handle: ChunkHandle, version: ChunkVersion) -> None:
+        """A client says that its primary closed the chunk; if the record agrees, memory follows."""
+        row = self._reign.chunk(handle)
+        if row is not None and row.closed and row.version == version:
+            self._enter_closed(handle, row)
+
+    def _enter_closed(self, handle: ChunkHandle, row: ChunkRow) -> None:
         """All members flushed and stored `closed` before the primary said so; their own reports come later."""
         reign = self._reign
-        reign.leases.drop(handle, version)
-        row = reign.chunk(handle)
-        if row is None or not row.closed or row.version != version:
-            return
-        held = Held(version, version, length, closed=True, incomplete=False, unbroken=True)
+        reign.leases.drop(handle, row.version)
+        held = Held(row.version, row.version, row.length, closed=True, incomplete=False, unbroken=True)
         for server, boot in row.members:
             session = reign.sessions.of(server)
             if session is not None and session.boot == boot:

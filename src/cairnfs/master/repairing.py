@@ -20,6 +20,7 @@ from cairnfs.meta import read
 from cairnfs.meta.commands import AddMember
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.wire.master_orders import Clone
+from cairnfs.wire.membership import Exclusion
 
 logger = logging.getLogger(__name__)
 
@@ -221,6 +222,10 @@ class Repairing:
         await reign.execute(AddMember(handle=handle, version=row.version, member=member))
         held = Held(row.version, row.version, cloned.length, closed=True, incomplete=False, unbroken=True)
         reign.inventory.set(target.server, handle, held)
+        now = reign.chunk(handle)
+        if now is not None and all(server != target.server for server, _ in now.members):
+            # A raise went on beside the copy and logged its result last: it could not know of this replica yet.
+            self._raising.exclude([target.server], Exclusion(handle=handle, below=now.version))
         logger.info("replica copied chunk=%016x from=%d to=%d", handle, source.server, target.server)
 
     def _targets(

@@ -226,7 +226,7 @@ class Namespace:
     async def set_length(self, _peer: Peer, request: SetLength, _incoming: Incoming) -> Reply:
         done = await self._reign.execute(request)
         if request.closed:
-            self._locate.note_closed(request.handle, request.version, request.length)
+            self._locate.note_closed(request.handle, request.version)
         return done
 
     async def snapshot(self, _peer: Peer, request: Snapshot, _incoming: Incoming) -> Status:
