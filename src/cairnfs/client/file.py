@@ -122,11 +122,18 @@ class File:
         self._position += got
         return got
 
-    async def pread(self, size: int, offset: int, *, stale_ok: bool = False) -> bytes:
-        """Return up to `size` bytes from `offset`; the position stays. Never from read-ahead (contract 4)."""
-        return await filled(size, partial(self.preadinto, offset=offset, stale_ok=stale_ok))
+    async def pread_stale(self, size: int, offset: int) -> tuple[bytes, float]:
+        """Like `pread`, but not proven fresh; return the bytes and how many seconds old the proof is. Contract 4."""
+        self._check_reads()
+        ages: list[float] = []
+        fill = partial(self._core.reader.read_into, self.inode, offset, ages=ages)
+        return await filled(size, fill), max(ages, default=0.0)
 
-    async def preadinto(self, buffer: bytearray | memoryview, offset: int, *, stale_ok: bool = False) -> int:
+    async def pread(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes from `offset`; the position stays. Never from read-ahead (contract 4)."""
+        return await filled(size, partial(self.preadinto, offset=offset))
+
+    async def preadinto(self, buffer: bytearray | memoryview, offset: int) -> int:
         """Fill a writable buffer from `offset`; the position stays."""
         self._check_reads()
         if offset < 0:
@@ -134,7 +141,7 @@ class File:
         if not self._writer.is_flushed:
             await self._writer.flush()
         view = memoryview(buffer).cast("B")
-        return await self._core.reader.read_into(self.inode, offset, view, stale_ok=stale_ok)
+        return await self._core.reader.read_into(self.inode, offset, view)
 
     async def data_ranges(self, start: int = 0) -> AsyncIterator[tuple[int, int]]:
         """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17."""

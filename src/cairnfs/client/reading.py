@@ -78,12 +78,13 @@ class Reader:
         self._avoid_until_s: dict[str, float] = {}
 
     async def read_into(
-        self, inode: InodeId, offset: int, view: memoryview, *, end: int | None = None, stale_ok: bool = False
+        self, inode: InodeId, offset: int, view: memoryview, *, end: int | None = None, ages: list[float] | None = None
     ) -> int:
         """Fill `view` from byte `offset` of the file; return how many bytes there were before its end.
 
         Holes are zeros. Fewer than asked for: the end of the file was confirmed after the call (rule 7), or was given
-        as `end` by a caller who had it confirmed since its own beginning.
+        as `end` by a caller who had it confirmed since its own beginning. With `ages` the bytes need not be proven
+        fresh: how old each proof is, in seconds, is added to it (contract 4).
 
         Raises:
             NoCopyError: no replica could be read within the data deadline. NotFoundError: the inode is gone.
@@ -96,7 +97,7 @@ class Reader:
         holes: dict[int, bool] = {}
 
         counts = await side_by_side(
-            [partial(self._read_piece, inode, piece, view, holes=holes, stale_ok=stale_ok) for piece in pieces],
+            [partial(self._read_piece, inode, piece, view, holes=holes, ages=ages) for piece in pieces],
             width=_IN_FLIGHT,
         )
         short = [
@@ -137,7 +138,7 @@ class Reader:
         *,
         holes: dict[int, bool],
         whole: bool = False,
-        stale_ok: bool = False,
+        ages: list[float] | None = None,
     ) -> int:
         """Read one piece into its part of `view`; return how many bytes a replica had (0 for a hole).
 
@@ -153,7 +154,7 @@ class Reader:
                 holes[piece.index] = True
                 return 0
             try:
-                return await self._from_replicas(known, piece, target, whole=whole, stale_ok=stale_ok)
+                return await self._from_replicas(known, piece, target, whole=whole, ages=ages)
             except CairnError:
                 self._locations.forget(inode, piece.index, only=known)
                 raise
@@ -166,7 +167,7 @@ class Reader:
         )
 
     async def _from_replicas(
-        self, known: Known, piece: Piece, target: memoryview, *, whole: bool, stale_ok: bool
+        self, known: Known, piece: Piece, target: memoryview, *, whole: bool, ages: list[float] | None
     ) -> int:
         handle = known.place.handle
         failed: CairnError = NoCopyError(chunk=handle, why="no live replica is known")
@@ -177,7 +178,7 @@ class Reader:
             patience_s = self._connection.config.data_timeout_s if is_last else _TRY_S
             began_s = self._connection.env.clock.now_s()
             try:
-                got = await self._from_one(address, known, piece, target, patience_s=patience_s, stale_ok=stale_ok)
+                got = await self._from_one(address, known, piece, target, patience_s=patience_s, ages=ages)
             except CairnError as error:
                 if not _next_may_help(error):
                     raise
@@ -211,7 +212,14 @@ class Reader:
         self._avoid_until_s[address] = now_s + _PENALTY_S
 
     async def _from_one(
-        self, address: str, known: Known, piece: Piece, target: memoryview, *, patience_s: float, stale_ok: bool
+        self,
+        address: str,
+        known: Known,
+        piece: Piece,
+        target: memoryview,
+        *,
+        patience_s: float,
+        ages: list[float] | None,
     ) -> int:
         """Ask one replica. Whole blocks come straight into the target; else the blocks around it are fetched."""
         block_bytes = self._connection.geometry.block_bytes
@@ -225,7 +233,7 @@ class Reader:
             version=known.place.version,
             offset=start,
             length=end - start,
-            stale_ok=stale_ok,
+            stale_ok=ages is not None,
         )
         reply, payload = await self._connection.caller.call_for_payload(
             address, request, timeout_s=patience_s, into=target if is_direct else None
@@ -235,6 +243,8 @@ class Reader:
             raise ChecksumError(what=f"bytes of chunk {known.place.handle:016x} from {address}")
         if not reply.start <= piece.start or (is_direct and reply.start != start):
             raise PeerError(what=f"asked for bytes from {start}, got them from {reply.start}", peer=address)
+        if ages is not None:
+            ages.append(reply.age_s)
         skip = piece.start - reply.start
         count = max(0, min(len(target), len(payload) - skip))
         if not is_direct:

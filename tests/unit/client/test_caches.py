@@ -6,6 +6,7 @@ import os
 from tests.support.fake_cluster import fake_cluster
 
 from cairnfs.client.locations import Locations
+from cairnfs.wire.chunk_reads import ReadChunk
 from cairnfs.wire.locations import FindChunks
 
 CHUNK = 256 * 1024
@@ -87,3 +88,15 @@ def test_reads_ahead_give_the_right_bytes_and_can_be_turned_off():
     run(claim, settings={"readahead_bytes": 0})
     assert hits[0] > 0
     assert hits[1] == 0
+
+
+def test_a_read_that_may_be_stale_says_so_to_the_server_and_its_age_to_the_caller():
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", b"abc")
+        async with await fs.open("/file") as file:
+            assert await file.pread_stale(2, 1) == (b"bc", 0.0)
+            assert await file.pread(2, 1) == b"bc"
+        asked_with = [each.stale_ok for server in cluster.servers for each in server.requests[ReadChunk]]
+        assert sorted(asked_with) == [False, True]
+
+    run(claim)
