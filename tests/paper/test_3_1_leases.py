@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.chunkserver.protocol.cluster import MIB, run
+from tests.unit.chunkserver.protocol.cluster import MIB, pass_time, run
 
 from cairnfs.errors import MutationFailedError, NotPrimaryError, StaleVersionError
 from cairnfs.ids import DataId
@@ -31,13 +31,13 @@ def test_the_initial_lease_lasts_as_long_as_the_master_says_and_extensions_ride_
         lease = await cluster.new_chunk()
         for _ in range(30):
             await cluster.append(lease, b"x")
-            await asyncio.sleep(1)
+            await pass_time(1)
         assert (await cluster.info("a", 1)).lease_left_s > 0
         asked = [beat for beat in cluster.master.heartbeats if beat.leases == [(1, lease.version)]]
         assert len(asked) > 10
 
         cluster.master.renews = False
-        await asyncio.sleep(11)
+        await pass_time(11)
         with pytest.raises(NotPrimaryError):
             await cluster.append(lease, b"x")
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.chunkserver.protocol.cluster import MIB, run
+from tests.unit.chunkserver.protocol.cluster import MIB, pass_time, run
 
 from cairnfs.checksum import piece_crcs
 from cairnfs.errors import BadRequestError, ChecksumError, ConnectError, DataMissingError
@@ -54,7 +54,7 @@ def test_data_is_kept_until_it_is_used_or_aged_out():
         await cluster.write(lease, 0, b"d" * MIB, pushed=DataId(1))
         for name in "abc":
             assert cluster.servers[name].context.pushed.held_bytes == MIB
-        await asyncio.sleep(PUSH_AGE_S + 2)
+        await pass_time(PUSH_AGE_S + 2)
         for name in "abc":
             assert cluster.servers[name].context.pushed.held_bytes == 0
         with pytest.raises(DataMissingError):

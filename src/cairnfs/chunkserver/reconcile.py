@@ -175,7 +175,7 @@ async def copy_over(
     context: Context, chunk: Chunk, replica: Replica, *, source: tuple[str, ChunkVersion], blocks: Blocks
 ) -> int:
     """Mark the replica as half filled, durably, and copy what differs into it. Holds the turn."""
-    chunk.is_changing = True
+    chunk.is_changing = chunk.is_overwritten = True
     chunk.ranges.touch(0, context.geometry.chunk_bytes)
     try:
         if not replica.state.incomplete or replica.state.closed:

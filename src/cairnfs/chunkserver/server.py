@@ -117,7 +117,7 @@ class Chunkserver:
         await self._close_chunks(context)
         if self._reporter is not None:
             await self._reporter.say_goodbye()
-        await self._server.stop()
+        await self._server.stop(grace_s=STOP_CLOSE_S)
         await self._nursery.stop()
         await context.caller.close()
         await context.store.close()

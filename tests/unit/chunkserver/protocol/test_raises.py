@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from tests.unit.chunkserver.protocol.cluster import NAMES, run
+from tests.unit.chunkserver.protocol.cluster import NAMES, pass_time, run
 
 from cairnfs.checksum import piece_crcs
 from cairnfs.errors import (
@@ -185,7 +185,7 @@ def test_what_only_some_members_have_is_adopted_from_the_source_or_dropped():
         await cluster.append(lease, b"acked")
         cluster.world.cut("a", "c")
         append = asyncio.ensure_future(cluster.append(lease, b"unsure", sequence=77))
-        await asyncio.sleep(0.5)
+        await pass_time(0.5)
         lease = await cluster.raise_(1, "bc", source="c")
         assert (await cluster.info("b", 1)).length == 5  # dropped: the source has not seen it
         assert (await cluster.append(lease, b"unsure", sequence=77)).offset == 5
@@ -206,7 +206,7 @@ def test_a_half_filled_replica_is_incomplete_durably_and_no_source():
         request = cluster.reconciliation("b", "a", 1, version, promised["a"])
         job = asyncio.ensure_future(cluster.order("b", request))
         while not cluster.store("b").replicas[1].state.incomplete:
-            await asyncio.sleep(0.0001)
+            await pass_time(0.0001)
         cluster.world.crash("a")
         with pytest.raises(NoCopyError):
             await job

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.chunkserver.protocol.cluster import MIB, run
+from tests.unit.chunkserver.protocol.cluster import MIB, pass_time, run
 
 from cairnfs.chunkserver.format import data_name
 from cairnfs.errors import (
@@ -28,7 +28,7 @@ def test_reads_never_show_pending_bytes():
         await cluster.settle()
         cluster.world.cut("a", "c")
         write = asyncio.ensure_future(cluster.write(lease, 0, b"new" * 10))
-        await asyncio.sleep(0.3)
+        await pass_time(0.3)
         for name in "ab":
             with pytest.raises(NotReadableError):
                 await cluster.read(name, lease, 0, 30)
@@ -47,9 +47,9 @@ def test_a_read_waits_for_the_commit_and_then_shows_it():
         await cluster.append(lease, b"first")
         cluster.world.cut("a", "c")
         append = asyncio.ensure_future(cluster.append(lease, b"second"))
-        await asyncio.sleep(0.3)
+        await pass_time(0.3)
         reads = [asyncio.ensure_future(cluster.read(name, lease, 0, 11)) for name in "ab"]
-        await asyncio.sleep(0.3)
+        await pass_time(0.3)
         assert not any(read.done() for read in reads)
         cluster.world.heal()
         assert [await read for read in reads] == [b"firstsecond"] * 2
@@ -90,7 +90,7 @@ def test_without_a_serving_lease_a_member_reads_only_by_a_round():
             await cluster.append(each, b"bytes")
         await cluster.sync(closed, close=True)
         cluster.master.silent = True
-        await asyncio.sleep(15)
+        await pass_time(15)
         for name in "abc":
             assert await cluster.read(name, lease, 0, 5) == b"bytes"
             with pytest.raises(NotReadableError):
@@ -149,7 +149,7 @@ def test_a_follower_waits_until_the_chunk_grows():
         lease = await cluster.new_chunk()
         await cluster.append(lease, b"12345")
         follower = asyncio.ensure_future(cluster.length(lease, longer_than=5, wait_s=20.0))
-        await asyncio.sleep(5)
+        await pass_time(5)
         assert not follower.done()
         await cluster.append(lease, b"6")
         assert await follower == 6
@@ -223,7 +223,7 @@ def test_an_overwrite_waits_for_the_fence_and_an_extension_does_not():
         lease = await cluster.raise_(1, "ab", fence_done=False)
         overwrite = asyncio.ensure_future(cluster.write(lease, 0, b"XX"))
         assert (await cluster.append(lease, b"more")).offset == 10
-        await asyncio.sleep(3)
+        await pass_time(3)
         assert not overwrite.done()
         assert any(beat.fences_wanted == [(1, lease.version)] for beat in cluster.master.heartbeats)
         await cluster.order("a", FenceDone(handle=1, version=lease.version, epoch=1))
@@ -239,7 +239,7 @@ def test_a_fence_that_the_heartbeat_answers_lets_overwrites_go():
         await cluster.append(lease, b"0123456789")
         lease = await cluster.raise_(1, "ab", fence_done=False)
         overwrite = asyncio.ensure_future(cluster.write(lease, 0, b"XX"))
-        await asyncio.sleep(3)
+        await pass_time(3)
         assert not overwrite.done()
         cluster.master.fences_done = [1]
         await overwrite
@@ -256,7 +256,7 @@ def test_adopted_overwrites_are_unreadable_until_the_fence_is_done():
         lease = await cluster.raise_(1)
         cluster.world.cut("a", "c")
         overwrite = asyncio.ensure_future(cluster.write(lease, 0, b"XX", sequence=900))
-        await asyncio.sleep(0.5)
+        await pass_time(0.5)
         newer = await cluster.raise_(1, "ab", source="a", fence_done=False)
         with pytest.raises(Exception):  # noqa: B017 - whichever it is, it has failed
             await overwrite

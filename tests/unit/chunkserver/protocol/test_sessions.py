@@ -1,9 +1,7 @@
 """Belonging to the cluster: sessions, reports, heartbeats and stopping. Rules 2, 4, 5 and 20."""
 
-import asyncio
-
 import pytest
-from tests.unit.chunkserver.protocol.cluster import NAMES, run
+from tests.unit.chunkserver.protocol.cluster import NAMES, pass_time, run
 
 from cairnfs.errors import ChunkMissingError, MutationFailedError, NotReadableError
 
@@ -27,9 +25,9 @@ def test_a_server_registers_and_reports_all_it_has():
 def test_gained_replicas_are_reported_until_a_heartbeat_is_answered():
     async def story(cluster):
         cluster.master.silent = True
-        await asyncio.sleep(2)
+        await pass_time(2)
         await cluster.new_chunk()
-        await asyncio.sleep(5)
+        await pass_time(5)
         cluster.master.silent = False
         await cluster.settle(6)
         gained = [beat for beat in cluster.master.heartbeats for replica in beat.gained if replica.handle == 1]
@@ -141,9 +139,9 @@ def test_a_server_that_is_told_nothing_by_its_master_still_orders_to_the_end_of_
         await cluster.append(lease, b"12345")
         cluster.master.silent = True
         for _ in range(10):
-            await asyncio.sleep(1)
+            await pass_time(1)
             await cluster.append(lease, b"x")
-        await asyncio.sleep(60)
+        await pass_time(60)
         for name in NAMES:
             assert (await cluster.info(name, 1)).closed
         cluster.master.silent = False
