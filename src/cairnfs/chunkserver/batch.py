@@ -1,6 +1,7 @@
 """One batch of mutations on its way from the primary to every member. Rules 2, 7, 10, 11 and 20."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -173,7 +174,7 @@ async def send_batch(primary: "Primary", batch: Batch) -> None:
             *(_send(primary, member, order, payload, batch) for member in others),
         )
         failed = [result for result in results if isinstance(result, BaseException)]
-        if failed and not (context.safeguards.ack_by_all is False and results[0] is None):
+        if failed:
             await _fail(primary, failed)
         elif primary.state in ("open", "closing"):
             _confirm(primary, batch)
@@ -252,7 +253,12 @@ async def _send(
             pushed: list[Pushed] = [each for step in batch.steps for each in step.pushed]
             await push_to(primary.context, member.address, pushed)
 
-    await _reach(primary, member, attempt, again)
+    if primary.context.safeguards.ack_by_all:
+        await _reach(primary, member, attempt, again)
+    else:
+        with contextlib.suppress(CairnError, TimeoutError):
+            async with asyncio.timeout(ORDER_TIMEOUT_S / 2):
+                await attempt()
 
 
 async def send_flush(primary: "Primary", *, close: bool) -> bool:

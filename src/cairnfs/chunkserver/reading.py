@@ -55,7 +55,7 @@ async def read_chunk(context: Context, request: ReadChunk) -> Answer:
         start, end = _span(context, replica, request)
         await _wait_for_pending(context, chunk, start, end)
         # Between two awaits anything may have changed: look again.
-        if context.store.replicas.get(request.handle) is not replica or chunk.is_changing:
+        if _find(context, request) != (chunk, replica):
             continue
         start, end = _span(context, replica, request)
         if chunk.ranges.touching(start, end):

@@ -118,6 +118,8 @@ def _begin(context: Context, chunk: Chunk) -> None:
     chunk.ranges.begin_version()
     chunk.lease = None
     chunk.fence_done = False
+    # Rule 3: adopted bytes are readable only when the new version is open; no watermark guards them until then.
+    chunk.opened = NO_VERSION
 
 
 async def _take_version(context: Context, chunk: Chunk, replica: Replica, request: Reconcile) -> None:

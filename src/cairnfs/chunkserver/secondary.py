@@ -78,17 +78,22 @@ def _check(
     """Rule 11: exactly its version, from its primary's boot."""
     chunk = context.chunks.find(handle)
     replica = context.replica(handle)
-    if chunk is None or context.promised(chunk) > version:
-        raise StaleVersionError(chunk=handle, has=context.promised(chunk) if chunk else NO_VERSION, wanted=version)
-    if not chunk.is_member_of(version) and context.safeguards.exact_version:
-        raise StaleVersionError(chunk=handle, has=chunk.opened, wanted=version)
+    if chunk is None:
+        raise StaleVersionError(chunk=handle, has=NO_VERSION, wanted=version)
+    if context.safeguards.exact_version:
+        if context.promised(chunk) > version:
+            raise StaleVersionError(chunk=handle, has=context.promised(chunk), wanted=version)
+        if not chunk.is_member_of(version):
+            raise StaleVersionError(chunk=handle, has=chunk.opened, wanted=version)
+        if chunk.lease is None or chunk.lease.primary != primary[0] or chunk.member(primary[0]) is None:
+            raise OrderRefusedError(chunk=handle, why="the order is not from the primary")
+        if chunk.role is Role.PRIMARY:
+            raise OrderRefusedError(chunk=handle, why="the chunk is ordered here")
     expected = chunk.member(primary[0])
-    if chunk.lease is None or chunk.lease.primary != primary[0] or expected is None:
-        raise OrderRefusedError(chunk=handle, why="the order is not from the primary")
-    if expected.boot != primary[1] and context.safeguards.grant_bound_to_boot:
+    if context.safeguards.grant_bound_to_boot and expected is not None and expected.boot != primary[1]:
         raise OrderRefusedError(chunk=handle, why="the primary has restarted")
-    if replica.state.closed or chunk.role is Role.PRIMARY:
-        raise OrderRefusedError(chunk=handle, why="the chunk is closed here, or ordered here")
+    if replica.state.closed:
+        raise OrderRefusedError(chunk=handle, why="the chunk is closed here")
     return chunk, replica
 
 

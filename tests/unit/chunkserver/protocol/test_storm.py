@@ -216,7 +216,7 @@ class Cell:
             self.reads += 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 202])  # 202: a read that waited saw adopted bytes before the version was open
 def test_no_read_goes_back_behind_an_ack_or_another_read(seed):
     async def story(cluster):
         storm = Storm(cluster, random.Random(seed))
