@@ -1,3 +1,5 @@
+"""Deleting to the trash and back. Rule 21. GFS paper, section 4.4."""
+
 import pytest
 from tests.unit.meta.support import NOW_NS, Caller
 
