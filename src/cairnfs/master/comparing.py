@@ -39,6 +39,7 @@ def judge(
     boot: BootId,
     *,
     is_busy: bool = False,
+    restart_leaves_set: bool = True,
 ) -> Verdict:
     """Compare one replica with its record. `is_busy`: a raise, copy or repair of the chunk is under way."""
     handle = report.handle
@@ -47,6 +48,8 @@ def judge(
         return Verdict(Worth.ORPHAN, _barrier(report, barrier))
     barriers = _barrier(report, row.barrier)
     worth = _worth(row, report, server, boot)
+    if worth is Worth.RESTARTED and not restart_leaves_set:
+        worth = Worth.CURRENT
     if worth in (Worth.CURRENT, Worth.UNSEALED):
         return Verdict(worth, barriers)
     if worth is Worth.RESTARTED:

@@ -152,8 +152,15 @@ class Membership:
                 purged = read.purged(view, report.handle) if row is None else None
                 self._enter(session, report)
                 self._notice_rollback(report, next_handle)
-                is_busy = reign.is_busy(report.handle)
-                verdict = judge(row, purged, report, session.server, session.boot, is_busy=is_busy)
+                verdict = judge(
+                    row,
+                    purged,
+                    report,
+                    session.server,
+                    session.boot,
+                    is_busy=reign.is_busy(report.handle),
+                    restart_leaves_set=reign.safeguards.restart_leaves_set,
+                )
                 if verdict.worth is Worth.UNSEALED:
                     self._granting.not_sealed(session.server, report.handle)
                 found.extend(verdict.exclusions)

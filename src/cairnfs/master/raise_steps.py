@@ -133,6 +133,9 @@ class Steps:
             if isinstance(answer, Reconciled):
                 found[session.server] = answer
                 continue
+            if not self._reign.safeguards.reconcile_before_result:
+                found[session.server] = Reconciled(boot=session.boot, length=base.length, digest=base.digest)
+                continue
             whole = False
             # A corrupt source is nobody's source (rule 16): it is left out, not the one that noticed.
             corrupt = isinstance(answer, ChunkCorruptError) and bool(address)

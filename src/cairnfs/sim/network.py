@@ -73,10 +73,12 @@ class SimWire:
         self._fabric.trace.add(self.target, "net", f"{self._label} {about}")
         to.arrived(parcel)
 
-    def release(self) -> None:
-        """The cut is healed: what was held arrives now, before anything that is still on the way."""
+    def release(self, *, breaks: bool = False) -> None:
+        """The cut is healed: what was held arrives now, before anything that is still on the way; or never, `breaks`."""
+        if not self._held or not self._fabric.passes(self.source, self.target):
+            return
         held, self._held = self._held, []
-        for parcel, to in held:
+        for parcel, to in [(Mark.RESET, held[0][1])] if breaks else held:
             self._deliver(parcel, to)
 
 
@@ -150,12 +152,14 @@ class Fabric:
         """Let nothing through in this direction."""
         self._cuts[source, target] = None
 
-    def heal(self) -> None:
-        """Undo every cut."""
-        self._cuts.clear()
+    def heal(self, pair: tuple[str, str] | None = None, *, breaks: bool = False) -> None:
+        """Undo every cut, or that between two hosts. `breaks`: connections that were in use meanwhile are reset."""
+        for cut in list(self._cuts):
+            if pair is None or cut in (pair, pair[::-1]):
+                del self._cuts[cut]
         for stream in list(self._streams.values()):
-            stream.there.release()
-            stream.back.release()
+            stream.there.release(breaks=breaks)
+            stream.back.release(breaks=breaks)
 
     def is_reachable(self, source: str, target: str) -> bool:
         """Return True if packets go there and come back."""

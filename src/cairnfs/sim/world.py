@@ -227,10 +227,10 @@ class SimWorld:
                     for other in other_side:
                         self.cut(one, other)
 
-    def heal(self) -> None:
-        """Undo every cut."""
+    def heal(self, one: str = "", other: str = "", *, breaks: bool = False) -> None:
+        """Undo every cut, or that between two hosts. `breaks`: what was on the way is lost, and its connections."""
         self.trace.add("-", "heal")
-        self.network.heal()
+        self.network.heal((one, other) if one else None, breaks=breaks)
 
     # -------------------------------------------------------------- folders
 
