@@ -23,11 +23,12 @@ from cairnfs.cluster.demo_stage import LOG, PRODUCERS, Stage
 from cairnfs.cluster.processes import ProcessCluster
 from cairnfs.cluster.producers import Producers
 from cairnfs.cluster.telling import Teller
-from cairnfs.units import GIB, MIB, format_size
+from cairnfs.units import GIB, KIB, MIB, format_size
 
 CHUNKSERVERS = 4
 BIG_MIB = 512
 INTERRUPTED = 130
+MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh folder with a random name is made in it
 ROOM = 8
 """Times the large file: its copies, those of chunks that its overwriting unshares, and journals."""
 SETTINGS = {
@@ -48,7 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     teller = Teller()
     try:
-        with _folder(given.mib * MIB) as folder:
+        with _folder(teller, given.mib * MIB) as folder:
             code = _play(teller, folder, given.mib * MIB)
     except KeyboardInterrupt:
         print("\ninterrupted: everything is stopped and removed")
@@ -113,17 +114,29 @@ def _keep(teller: Teller, cluster: ProcessCluster) -> None:
 
 
 @contextmanager
-def _folder(big_bytes: int) -> Iterator[Path]:
-    """Make a temporary folder on a disk with enough room, and remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="cairnfs-demo-"))
+def _folder(teller: Teller, big_bytes: int) -> Iterator[Path]:
+    """Make a temporary folder where there is enough room, and remove it."""
+    need = ROOM * big_bytes + GIB
+    place = None if os.environ.get("TMPDIR") or not _fits_in_memory(need) else str(MEMORY)
+    folder = Path(tempfile.mkdtemp(prefix="cairnfs-demo-", dir=place))
     try:
-        need, free = ROOM * big_bytes + GIB, shutil.disk_usage(folder).free
+        free = shutil.disk_usage(folder).free
         if free < need:
             sys.exit(f"the demo needs {format_size(need)} in {folder.parent}, and {format_size(free)} are free; "
                      "TMPDIR names another place")  # fmt: skip
+        teller.say(f"everything is in {folder} and will be removed; TMPDIR names another place")
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fits_in_memory(need: int) -> bool:
+    """True if the files can be kept in memory twice over: kinder to a disk, which may take minutes to forget them."""
+    try:
+        available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
+        return shutil.disk_usage(MEMORY).free >= need and int(available.split()[1]) * KIB >= 2 * need
+    except (OSError, StopIteration):
+        return False
 
 
 if __name__ == "__main__":
