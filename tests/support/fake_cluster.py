@@ -73,7 +73,8 @@ class Scripted:
                 raise self._before[kind].pop(0)
             reply = await handler(peer, request, incoming)
             if self._after[kind]:
-                raise self._after[kind].pop(0)
+                error = self._after[kind].pop(0)
+                raise error() if callable(error) else error
             return reply
 
         self.server.on(kind, scripted)

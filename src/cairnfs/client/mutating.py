@@ -29,7 +29,7 @@ from cairnfs.errors import (
     LostWritesError,
     TooFewCopiesError,
 )
-from cairnfs.ids import NO_SERVER, NO_VERSION, DataId, InodeId, ServerId
+from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, DataId, InodeId, ServerId
 from cairnfs.limits import BLOCK_BYTES, ORDER_TIMEOUT_S
 from cairnfs.rpc.retry import with_retries
 from cairnfs.wire.base import Ping, Reply, Request
@@ -61,16 +61,19 @@ class Mutator:
         *,
         create: bool = True,
         append: bool = False,
+        plain: bool = False,
     ) -> T:
         """Return what `send` returns at the chunk's primary, retried within the data deadline.
 
         `send` is called with each place anew and must repeat its first sequence. `create`: add the chunk if it is
         missing. `append`: rather fail with TooFewCopiesError at once than wait for a second member (rule 17).
+        `plain`: a write or truncation, which must not happen twice (rule 11): when a try may have happened and
+        continuity was broken since, the filter of sequences may be gone with it, so it fails instead of being repeated.
 
         Raises:
             LostWritesError, ChunkFullError: at once. Others: the last error at the deadline.
         """
-        attempts = _Attempts(self._locations, inode, index, send, create=create, append=append)
+        attempts = _Attempts(self._locations, inode, index, send, create=create, append=append, plain=plain)
         try:
             result = await with_retries(
                 attempts.once_more,
@@ -178,6 +181,7 @@ class _Attempts(Generic[T]):
         *,
         create: bool,
         append: bool,
+        plain: bool,
     ) -> None:
         self._locations = locations
         self._inode = inode
@@ -185,6 +189,9 @@ class _Attempts(Generic[T]):
         self._send = send
         self._create = create
         self._append = append
+        self._plain = plain
+        self._maybe_since: ChunkVersion | None = None
+        """The oldest version at which a try may have happened."""
         self._refused: Known | None = None
         self._accused = NOBODY
         self._last_version = NO_VERSION
@@ -205,6 +212,9 @@ class _Attempts(Generic[T]):
             if self._append:
                 return _Final(error)
             raise
+        since = self._maybe_since
+        if self._plain and since is not None and known.place.broken_at > since:
+            return _Final(LostWritesError(chunk=known.place.handle, since=since))
         try:
             return await self._send(known)
         except _FINAL as error:
@@ -221,6 +231,8 @@ class _Attempts(Generic[T]):
         self._locations.forget(self._inode, self._index, only=known)
         self._refused = known
         version = known.place.version
+        if error.may_have_happened and self._maybe_since is None:
+            self._maybe_since = version
         is_silent = isinstance(error, ConnectError | ConnectionLostError | CallTimeoutError)
         if is_silent or version == self._last_version:
             self._accused = Accused(version, _silent_one(known, error) if is_silent else NO_SERVER)

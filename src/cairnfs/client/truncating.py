@@ -58,6 +58,6 @@ class Truncator:
             return await self._mutator.order(known, request)
 
         try:
-            await self._mutator.run(inode, index, send, create=False)
+            await self._mutator.run(inode, index, send, create=False, plain=True)
         finally:
             self._connection.sequences.done(sequence)

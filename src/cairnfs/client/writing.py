@@ -227,7 +227,7 @@ class Writer:
             )
             return await self._mutator.order(known, request, piece.data if is_small else None)
 
-        written = await self._mutator.run(self._inode, piece.index, send)
+        written = await self._mutator.run(self._inode, piece.index, send, plain=True)
         piece.version, piece.serial = written.version, written.serial
         self._connection.sequences.done(piece.sequence)
         self._connection.counters.writes += 1

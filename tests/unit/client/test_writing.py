@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_cluster import fake_cluster
 from tests.support.fake_namespace import Node
 
-from cairnfs.errors import CairnError, ShutdownError
+from cairnfs.errors import CairnError, LostWritesError, MutationFailedError, ShutdownError
 from cairnfs.limits import UNSYNCED_BYTES_MAX
 from cairnfs.wire.common import Kind
 from cairnfs.wire.mutations import SyncChunk, WriteChunk
@@ -120,5 +120,26 @@ def test_a_follower_hears_of_growth():
         async with await fs.open("/log") as file:
             assert await file.grown(2, wait_s=5) == 3
             assert await file.grown(3, wait_s=0) == 3
+
+    run(claim)
+
+
+def test_a_write_that_may_have_happened_is_not_repeated_after_broken_continuity():
+    """Goal: rule 11. Method: the write is applied, unanswered, and lost with the power of every machine."""
+
+    async def claim(cluster, fs):
+        file = await fs.open("/file", "wb")
+        await file.pwrite(b"first", 0)
+
+        def lose():
+            cluster.break_continuity()
+            return MutationFailedError(chunk=1, why="power")
+
+        for server in cluster.servers:
+            server.fail(WriteChunk, lose, after=True)
+        with pytest.raises(LostWritesError):
+            await file.pwrite(b"again", 0)
+        assert sum(server.asked[WriteChunk] for server in cluster.servers) == 2
+        file.discard()
 
     run(claim)
