@@ -12,6 +12,7 @@ Invariants:
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cairnfs.checksum import Buffer, piece_crcs
@@ -73,7 +74,7 @@ class Mutator:
         Raises:
             LostWritesError, ChunkFullError: at once. Others: the last error at the deadline.
         """
-        attempts = _Attempts(self._locations, inode, index, send, create=create, append=append, plain=plain)
+        attempts = _Attempts(self._locations, inode, index, send, create, append, plain)
         try:
             result = await with_retries(
                 attempts.once_more,
@@ -169,33 +170,23 @@ class _Final:
         self.error = error
 
 
+@dataclass(slots=True)
 class _Attempts(Generic[T]):
     """The tries of one mutation, and what they taught about the primary."""
 
-    def __init__(
-        self,
-        locations: Locations,
-        inode: InodeId,
-        index: int,
-        send: Callable[[Known], Awaitable[T]],
-        *,
-        create: bool,
-        append: bool,
-        plain: bool,
-    ) -> None:
-        self._locations = locations
-        self._inode = inode
-        self._index = index
-        self._send = send
-        self._create = create
-        self._append = append
-        self._plain = plain
-        self._maybe_since: ChunkVersion | None = None
-        """The oldest version at which a try may have happened."""
-        self._refused: Known | None = None
-        self._accused = NOBODY
-        self._last_version = NO_VERSION
-        self.count = 0
+    _locations: Locations
+    _inode: InodeId
+    _index: int
+    _send: Callable[[Known], Awaitable[T]]
+    _create: bool
+    _append: bool
+    _plain: bool
+    count: int = 0
+    _maybe_since: ChunkVersion | None = None
+    """The oldest version at which a try may have happened."""
+    _refused: Known | None = None
+    _accused: Accused = NOBODY
+    _last_version: ChunkVersion = NO_VERSION
 
     async def once_more(self) -> T | _Final:
         self.count += 1
