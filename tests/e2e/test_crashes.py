@@ -54,6 +54,8 @@ def test_a_restarted_chunkserver_gets_what_it_missed(own_cluster, tmp_path):
         await_records(producers, len(producers.acknowledged()) + 20)
         own_cluster.restart("chunkserver1")
         assert producers.stop() == []
+        # Nobody appends any more, so the lease ends and the chunk is closed, with all three members again.
+        assert wait_until(lambda: fs.chunk_table(LOG)[-1].closed, PATIENCE_S), fs.chunk_table(LOG)
         assert wait_until(lambda: not fs.status().chunks_below_goal, PATIENCE_S), fs.status()
         own_cluster.kill("chunkserver2")
         own_cluster.kill("chunkserver3")

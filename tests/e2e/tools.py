@@ -10,7 +10,7 @@ from cairnfs.units import KIB, MIB
 
 SMALL = ClusterConfig(chunk_bytes=1 * MIB, block_bytes=64 * KIB)
 """Chunk ends are met with little data."""
-QUICK = {"suspect_s": 1.5, "dead_s": 2.5, "repair_grace_s": 1, "safe_start_s": 5}
+QUICK = {"suspect_s": 1.5, "dead_s": 2.5, "repair_grace_s": 1, "safe_start_s": 5, "lease_s": 5}
 """Nobody waits a minute for a dead server."""
 
 

@@ -56,7 +56,8 @@ class Teller:
         for row in rows:
             shown.add_row(*row)
         # Wider than a narrow terminal is better than cut: the columns are what the demo is about.
-        Console(highlight=False, markup=False, width=max(self._console.width, 150)).print(shown)
+        wide = Console(highlight=False, markup=False, width=max(self._console.width, 150))
+        wide.print(shown)
 
     @contextmanager
     def bar(self, title: str, total: int, *, in_bytes: bool = True) -> Iterator[Bar]:
