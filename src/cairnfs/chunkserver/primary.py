@@ -131,13 +131,12 @@ class Primary:
         self.check(version)
         self._check_fits(work)
         first = self._find_repeat(work)
-        if first is not None:
-            return await self._wait(first) if isinstance(first, Work) else first
-        if self._overwrites(work):
+        if self._overwrites(work) if first is None else self._is_held(work):
+            # Rule 6 holds for the ack of what was adopted as well: until then an older replica may be read.
             await self._wait_for_fence(version)
             first = self._find_repeat(work)
-            if first is not None:
-                return await self._wait(first) if isinstance(first, Work) else first
+        if first is not None:
+            return await self._wait(first) if isinstance(first, Work) else first
         if len(self._waiting) >= CHUNK_QUEUE_MAX:
             raise BusyError(what=f"{CHUNK_QUEUE_MAX} mutations of the chunk are waiting")
         self._enqueue(work)
@@ -190,6 +189,11 @@ class Primary:
         if work.kind is WorkKind.TRUNCATE:
             return True
         return work.kind is WorkKind.WRITE and work.offset < self.lease.base_length
+
+    def _is_held(self, work: Work) -> bool:
+        """True if the mutation was adopted from an earlier version and waits for the fence of this one. Rule 6."""
+        end = work.offset + work.length if work.kind is WorkKind.WRITE else self.context.geometry.chunk_bytes
+        return work.kind is not WorkKind.APPEND and self.chunk.is_held(work.offset, end)
 
     async def _wait_for_fence(self, version: ChunkVersion) -> None:
         """Rule 6: an overwrite gets no serial before no server outside the set can be read any more."""
