@@ -54,6 +54,9 @@ class Incarnation:
         self.host = host
         self.number = number
         self.is_alive = True
+        self.is_paused = False
+        self.waiting: list[asyncio.Handle] = []
+        """What has become due while it was paused, in order."""
 
     def check(self) -> None:
         """Raise HostDeadError if this life is over."""
@@ -164,6 +167,9 @@ class SimLoop(asyncio.BaseEventLoop):
         incarnation: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001 - the loop's own
         if incarnation is not None and not incarnation.is_alive:
             return
+        if incarnation is not None and incarnation.is_paused:
+            incarnation.waiting.append(handle)
+            return
         self._trace.add(incarnation.host if incarnation else "-", _label(handle))
         self._steps_now += 1
         if self._steps_now > self.steps_per_moment_max:
@@ -206,6 +212,12 @@ class SimLoop(asyncio.BaseEventLoop):
                     break
         del ready[place]
         return handle
+
+    def resume(self, life: Incarnation) -> None:
+        """A paused life goes on with what has become due meanwhile."""
+        life.is_paused = False
+        waiting, life.waiting = life.waiting, []
+        self._ready.extend(waiting)
 
     # -------------------------------------------------------------- failures
 

@@ -201,6 +201,14 @@ class SimWorld:
         for record in host.records.values():
             record.end_life()
 
+    def pause(self, name: str, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later: nothing of this life runs meanwhile; its kernel still takes packets."""
+        life = self.host(name).life
+        if life is not None and not life.is_paused:
+            self.trace.add(name, "pause", f"{seconds:g}")
+            life.is_paused = True
+            self.loop.call_later(seconds, self.loop.resume, life)
+
     def crash_during(self, name: str, folder: str, operations: int, *, power: bool = False) -> None:
         """Crash the host in the middle of a job: after so many more operations on the files of that folder."""
         faults = self.tree(name, folder).faults
