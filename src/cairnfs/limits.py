@@ -33,6 +33,8 @@ READ_AHEAD_BYTES = 16 * KIB
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 READ_BYTES_MAX = PAYLOAD_BYTES_MAX
+PUSHES_MAX = BLOCKS_PER_CHUNK
+"""Pushes that one mutation may name: a whole chunk in the smallest pieces worth a push. Rule 27."""
 JOINED_BYTES_MAX = 16 * KIB
 """A payload up to this size is copied into one buffer with its header: cheaper than one more buffer in the call."""
 SEND_QUEUE_BYTES = 1 * MIB
@@ -60,6 +62,9 @@ ORDER_TIMEOUT_S = 1.0
 """Rule 20: an order unanswered for so long is reported by the primary."""
 PROBE_TIMEOUT_S = 0.5
 """Rule 20: the master probes once, so long, before it raises without the silent."""
+ORDER_BYTES_PER_S = 32 * MIB
+"""A large mutation has a second more for each so many bytes before a wait for it counts as silence: a slow disk is not
+a dead server. Ours: rule 20 speaks of orders that a disk takes in no time."""
 PENDING_READ_S = 1.0
 """Rule 7: a read that touches pending bytes waits so long, then it is refused and reported."""
 READAHEAD_AGE_S = 1.0
@@ -95,6 +100,8 @@ REPORT_PAGE_MAX = 5_000
 """Replicas in one page of an inventory."""
 BATCH_BYTES_MAX = 4 * MIB
 """Mutations that wait for the same chunk go out as one order up to this size. Rule 10."""
+BATCH_PUSHED_BYTES_MAX = CHUNK_BYTES
+"""Pushed bytes of one order: a member that dropped them all must have room for them again."""
 
 # ---- disks (rules 24 to 26; docs/FORMATS.md)
 JOURNAL_SEGMENT_BYTES = 64 * MIB
@@ -120,6 +127,8 @@ assert RECORD_BYTES_MAX * 4 == CHUNK_BYTES
 assert PIECE_BYTES <= PAYLOAD_BYTES_MAX
 assert PIECE_BYTES % BLOCK_BYTES == 0
 assert BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX
+assert CHUNK_BYTES // PIECE_BYTES <= PUSHES_MAX
+assert BATCH_PUSHED_BYTES_MAX <= PUSH_BUFFER_BYTES_MAX
 assert SMALL_MUTATION_BYTES < PIECE_BYTES
 assert PROTOCOL_MIN <= PROTOCOL_MAX
 

@@ -181,7 +181,7 @@ class FakeChunkserver(Scripted):
             chunk.length = len(replica)
 
     async def write(self, peer, request, incoming):
-        data = await self.mutation_bytes(request, [request.data] if request.data else [], incoming)
+        data = await self.mutation_bytes(request, request.data, incoming)
         chunk = self.chunk(request)
         key = (request.client, request.sequence)
         if key not in chunk.filter:

@@ -25,7 +25,13 @@ from cairnfs.errors import (
     OrderRefusedError,
 )
 from cairnfs.ids import ClientId, DataId, Sequence, Serial
-from cairnfs.limits import DATA_CALL_S, ORDER_TIMEOUT_S
+from cairnfs.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_PUSHED_BYTES_MAX,
+    DATA_CALL_S,
+    ORDER_BYTES_PER_S,
+    ORDER_TIMEOUT_S,
+)
 from cairnfs.rpc.payload import Incoming
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.common import Durability, Member
@@ -37,7 +43,9 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 """Of one order to one member: a broken connection or dropped data is not yet a failed member."""
-
+_MUTATIONS_MAX = 512
+_NAMES_MAX = 4096
+"""Mutations, and names of pushed data, of one order: its head must stay far below HEAD_BYTES_MAX."""
 
 _NOBODY = ClientId(0)
 _NO_SEQUENCE = Sequence(0)
@@ -94,6 +102,10 @@ class Work:
     def inline_bytes(self) -> int:
         return 0 if self.data or self.kind is WorkKind.TRUNCATE else self.length
 
+    @property
+    def pushed_bytes(self) -> int:
+        return self.length if self.data else 0
+
     def length_after(self, before: int, offset: int) -> int:
         """Return the chunk's length after it."""
         return self.length if self.kind is WorkKind.TRUNCATE else max(before, offset + self.length)
@@ -109,10 +121,26 @@ class Batch:
     steps: list[Step] = field(default_factory=list)
     closes: bool = False
     is_confirmed: bool = False
+    inline_bytes: int = 0
+    pushed_bytes: int = 0
 
     @property
     def last(self) -> Serial:
         return self.steps[-1].serial
+
+    def has_room(self, work: Work) -> bool:
+        """True if one more mutation still fits the limits of an order; the first one always does."""
+        if not self.works:
+            return True
+        is_full = self.closes or len(self.works) >= _MUTATIONS_MAX
+        inline, pushed = self.inline_bytes + work.inline_bytes, self.pushed_bytes + work.pushed_bytes
+        names = sum(len(other.data) for other in self.works) + len(work.data) if work.data else 0
+        is_full = is_full or names > _NAMES_MAX
+        return not is_full and inline <= BATCH_BYTES_MAX and pushed <= BATCH_PUSHED_BYTES_MAX
+
+    def silence_s(self) -> float:
+        """Return after how long without an answer a member is reported: large mutations keep a disk busy. Rule 20."""
+        return ORDER_TIMEOUT_S + self.pushed_bytes / ORDER_BYTES_PER_S
 
     def add(self, context: "Context", work: Work, *, offset: int, serial: Serial) -> None:
         """Take a mutation with its bytes. Raises DataMissingError, BadRequestError: it was not taken."""
@@ -135,6 +163,8 @@ class Batch:
         self.works.append(work)
         self.steps.append(step)
         work.is_sent = True
+        self.inline_bytes += work.inline_bytes
+        self.pushed_bytes += work.pushed_bytes
         self.closes = work.closes
 
     def answer(self, primary: "Primary") -> None:
@@ -254,7 +284,7 @@ async def _send(
             await push_to(primary.context, member.address, pushed)
 
     if primary.context.safeguards.ack_by_all:
-        await _reach(primary, member, attempt, again)
+        await _reach(primary, member, attempt, again, silence_s=batch.silence_s())
     else:
         with contextlib.suppress(CairnError, TimeoutError):
             async with asyncio.timeout(ORDER_TIMEOUT_S / 2):
@@ -312,11 +342,13 @@ async def _reach(
     member: Member,
     attempt: Callable[[], Any],
     again: Callable[[CairnError], Any] | None,
+    *,
+    silence_s: float = ORDER_TIMEOUT_S,
 ) -> None:
-    """Ask a member until it answers; report it when it is silent for a second, or refuses. Rule 20."""
+    """Ask a member until it answers; report it when it is silent for so long, or refuses. Rule 20."""
     loop = asyncio.get_running_loop()
-    silence = f"no answer to an order for {ORDER_TIMEOUT_S:g} s"
-    watch = loop.call_later(ORDER_TIMEOUT_S, primary.suspect, member.server, silence)
+    silence = f"no answer to an order for {silence_s:g} s"
+    watch = loop.call_later(silence_s, primary.suspect, member.server, silence)
     task = asyncio.current_task()
     assert task is not None
     primary.calls.append(task)

@@ -6,7 +6,8 @@ and a new one begun; `checkpoint.py` then flushes the places of its records and 
 Invariants:
     1. Records become durable in the order of `submit`.
     2. `on_durable` of a record has run before its segment is sealed, so a checkpoint sees its effect.
-    3. A segment is removed only when every record with a place of its own has been `placed` and that was flushed.
+    3. A segment holds at most `segment_bytes` and one record: replay at start needs so much memory for each.
+    4. A segment is removed only when every record with a place of its own has been `placed` and that was flushed.
 """
 
 import asyncio
@@ -88,8 +89,11 @@ class Journal:
         self._chain = 0
         self._position = 0
         self._failure: CairnError | None = None
-        self._seal: asyncio.Event | None = None
+        self._seal: tuple[Entry, asyncio.Event] | None = None
+        """The record with which the segment is to be sealed, and who waits for that."""
         self.commits = 0
+        self.sealed_bytes = 0
+        """Of the segment that was sealed last."""
 
     async def begin(self, number: int) -> None:
         """Start the segment `number`. Earlier ones must have been replayed and removed."""
@@ -130,7 +134,7 @@ class Journal:
         self._settle(queue, error)
         self._room.set()
         if self._seal is not None:
-            self._seal.set()
+            self._seal[1].set()
 
     async def seal(self) -> None:
         """Wait until all that is queued is durable and its segment is sealed.
@@ -138,9 +142,10 @@ class Journal:
         Raises:
             DiskFailedError: it is not.
         """
-        self._seal = seal = asyncio.Event()
-        await self.submit(pack_epoch_record(self.epoch)).wait()
-        await seal.wait()
+        entry, sealed = self.submit(pack_epoch_record(self.epoch)), asyncio.Event()
+        self._seal = entry, sealed
+        await entry.wait()
+        await sealed.wait()
         if self._failure is not None:
             raise self._failure
 
@@ -149,7 +154,7 @@ class Journal:
         while self._failure is None:
             await self._arrived.wait()
             self._arrived.clear()
-            batch, self._queue = self._queue, []
+            batch = self._take_batch()
             if not batch:
                 continue
             try:
@@ -160,6 +165,19 @@ class Journal:
             except asyncio.CancelledError:
                 self._settle(batch, DiskFailedError(where=self._files.root, why="closed in mid-commit"))
                 raise
+
+    def _take_batch(self) -> list[Entry]:
+        """Take what waits, up to the segment's end; the rest is for the next segment."""
+        position = self._position
+        count = 0
+        for entry in self._queue:
+            if count and position >= self._segment_bytes:
+                self._arrived.set()
+                break
+            position += sum(len(part) for part in entry.parts)
+            count += 1
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
 
     async def _commit(self, batch: list[Entry]) -> None:
         file, chain, position = self._file, self._chain, self._position
@@ -180,11 +198,12 @@ class Journal:
         self.commits += 1
         # `on_durable` first, so that the checkpoint that `rotate` wakes sees what it does.
         self._settle(batch, None)
-        if self._position >= self._segment_bytes or self._seal is not None:
+        is_asked = self._seal is not None and self._seal[0] in batch
+        if self._position >= self._segment_bytes or is_asked:
             await self.rotate()
-            if self._seal is not None:
-                self._seal.set()
-                self._seal = None
+        if self._seal is not None and is_asked:
+            self._seal[1].set()
+            self._seal = None
 
     def _settle(self, batch: list[Entry], error: CairnError | None) -> None:
         for entry in batch:
@@ -206,7 +225,7 @@ class Journal:
         """Seal the current segment and begin the next. Only by the commit loop, or when that is stopped."""
         assert self._current is not None
         assert self._file is not None
-        sealed, file = self._current, self._file
+        sealed, file, self.sealed_bytes = self._current, self._file, self._position
         await self._begin(sealed.number + 1)
         await self._run(file.close)
         self.sealed.append(sealed)

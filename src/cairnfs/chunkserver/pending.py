@@ -58,6 +58,11 @@ class PendingRanges:
         """Return the highest pending serial whose range overlaps [start, end); 0 if none does."""
         return max((serial for serial, (a, b) in self._ranges.items() if a < end and start < b), default=0)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of all pending ranges."""
+        return sum(end - start for start, end in self._ranges.values())
+
     def below(self, length: int) -> list[tuple[int, int]]:
         """Return the pending ranges that begin below `length`: overwrites, if that is the length of the base."""
         return [(a, b) for a, b in self._ranges.values() if a < length]

@@ -30,15 +30,12 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkVersion, Serial, ServerId
-from cairnfs.limits import BATCH_BYTES_MAX, CHUNK_QUEUE_MAX, DATA_CALL_S, META_CALL_S
+from cairnfs.limits import CHUNK_QUEUE_MAX, DATA_CALL_S, META_CALL_S
 from cairnfs.wire.common import Lease
 from cairnfs.wire.membership import ClosedReport
 
 if TYPE_CHECKING:
     from cairnfs.chunkserver.context import Context
-
-_BATCH_MUTATIONS_MAX = 512
-"""Of one order: its head must stay far below HEAD_BYTES_MAX."""
 
 
 class State(StrEnum):
@@ -243,10 +240,9 @@ class Primary:
     def _take_batch(self) -> Batch | None:
         """Take what waits, up to the limits, and give it serials. None: what was at the head has been answered."""
         batch = Batch(Serial(self.next_serial), self.next_length)
-        inline = 0
-        while self._queue and len(batch.works) < _BATCH_MUTATIONS_MAX and not batch.closes:
+        while self._queue:
             work = self._queue[0]
-            if work.kind is WorkKind.SYNC or (batch.works and inline + work.inline_bytes > BATCH_BYTES_MAX):
+            if work.kind is WorkKind.SYNC or not batch.has_room(work):
                 break
             offset = self._place(work)
             if offset is None:
@@ -260,7 +256,6 @@ class Primary:
             except CairnError as error:
                 self.finish(work, error)
                 continue
-            inline += work.inline_bytes
             self.next_serial += 1
             self.next_length = work.length_after(self.next_length, offset)
         return batch if batch.works else None

@@ -25,7 +25,14 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
-from cairnfs.limits import BLOCK_BYTES, DATA_CALL_S, ORDER_TIMEOUT_S, PENDING_READ_S, READ_BYTES_MAX
+from cairnfs.limits import (
+    BLOCK_BYTES,
+    DATA_CALL_S,
+    ORDER_BYTES_PER_S,
+    ORDER_TIMEOUT_S,
+    PENDING_READ_S,
+    READ_BYTES_MAX,
+)
 from cairnfs.rpc.server import Answer
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.chunk_reads import (
@@ -130,7 +137,9 @@ def _span(context: Context, replica: Replica, request: ReadChunk) -> tuple[int, 
 
 async def _wait_for_pending(context: Context, chunk: Chunk, start: int, end: int) -> None:
     """Rule 7: bytes that are not committed are asked for at the primary, and waited for at most a second."""
-    deadline_s = context.now_s() + PENDING_READ_S
+    # As long as a slow disk may need for what is pending: that is no silence yet.
+    patience_s = PENDING_READ_S + chunk.ranges.pending_bytes / ORDER_BYTES_PER_S
+    deadline_s = context.now_s() + patience_s
     while True:  # ends at the deadline
         if chunk.is_held(start, end) and not chunk.fence_done:
             why = "an adopted overwrite waits for its fence"

@@ -83,11 +83,10 @@ def _work(context: Context, kind: WorkKind, request: WriteChunk | AppendRecord, 
         length=request.length,
         crcs=request.crcs,
     )
-    pushed = request.data if isinstance(request, AppendRecord) else ([request.data] if request.data else [])
-    if pushed:
+    if request.data:
         if incoming.size:
             raise BadRequestError(what="a mutation with pushed data and with a payload")
-        work.data = pushed
+        work.data = request.data
         return work
     if incoming.size != request.length or incoming.size > SMALL_MUTATION_BYTES:
         raise BadRequestError(what=f"a mutation of {request.length} bytes came with {incoming.size}")

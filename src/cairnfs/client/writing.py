@@ -219,7 +219,7 @@ class Writer:
                 lowest=self._connection.sequences.lowest,
                 offset=piece.start,
                 length=len(piece.data),
-                data=name,
+                data=[name] if name else [],
                 crcs=crcs if is_small else [],
                 sync=sync,
                 close=close,

@@ -3,7 +3,8 @@
     client ── PushData ──▶ nearest ── PushData ──▶ next ── ... (bytes flow as they arrive, apart from control)
     client ── WriteChunk | AppendRecord ──▶ primary ── ApplyOrders ──▶ secondaries
 
-Mutations of at most 64 KiB carry their bytes as payload (`data` = 0), larger ones name pushed data.
+Mutations of at most 64 KiB carry their bytes as payload (`data` = []), larger ones name pushed data: as many pushes,
+in order, as they need.
 All answer NotPrimaryError, StaleVersionError, DataMissingError, ChecksumError, MutationFailedError, DiskFullError,
 DiskFailedError, TooFewCopiesError.
 """
@@ -13,7 +14,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from cairnfs.ids import ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial
-from cairnfs.limits import REPLICAS_MAX
+from cairnfs.limits import PUSHES_MAX, REPLICAS_MAX
 from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, PayloadBytes, Reply, Request
 from cairnfs.wire.common import Lease
 
@@ -46,7 +47,7 @@ class Written(Reply, tag=0x141):
 
 
 class WriteChunk(Request[Written], tag=0x41):
-    """Write bytes at an offset inside one chunk; atomic (contract 3).
+    """Write bytes at an offset inside one chunk; atomic (contract 3), up to the whole chunk.
 
     A repeated (client, sequence) is answered, not carried out again; after broken continuity it fails with
     LostWritesError.
@@ -59,10 +60,11 @@ class WriteChunk(Request[Written], tag=0x41):
     sequence: Sequence
     lowest: Sequence
     offset: OffsetInChunk
-    length: PayloadBytes
-    data: DataId = DataId(0)
+    length: LengthInChunk
+    data: Annotated[list[DataId], Meta(max_length=PUSHES_MAX)] = []
+    """Pushes in order; []: the payload has the bytes."""
     crcs: list[U32] = []
-    """`data` = 0: CRC32C of each 64 KiB of the payload."""
+    """Payload only: CRC32C of each 64 KiB."""
     sync: bool = False
     """Also flush on every member before the ack (rule 10)."""
     close: bool = False
@@ -92,7 +94,7 @@ class AppendRecord(Request[Appended], tag=0x42):
     sequence: Sequence
     lowest: Sequence
     length: LengthInChunk
-    data: list[DataId] = []
+    data: Annotated[list[DataId], Meta(max_length=PUSHES_MAX)] = []
     crcs: list[U32] = []
     lease: Lease | None = None
 

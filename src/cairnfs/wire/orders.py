@@ -5,8 +5,12 @@ may break and the order be sent again: serials that were applied are answered, n
 """
 
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial, ServerId
+from cairnfs.limits import PUSHES_MAX
 from cairnfs.wire.base import U32, U63, Done, LengthInChunk, OffsetInChunk, Part, Reply, Request
 from cairnfs.wire.common import Lease
 
@@ -27,7 +31,7 @@ class Mutation(Part):
     sequence: Sequence
     offset: OffsetInChunk
     length: LengthInChunk
-    data: list[DataId] = []
+    data: Annotated[list[DataId], Meta(max_length=PUSHES_MAX)] = []
     """Pushed data in order; []: the next `length` bytes of the order's payload."""
     crcs: list[U32] = []
     """Inline only: CRC32C of each 64 KiB of the mutation's bytes."""

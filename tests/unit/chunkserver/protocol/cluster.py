@@ -183,13 +183,13 @@ class Cluster:
     def once(self, client=1, sequence=None):
         return {"client": client, "sequence": sequence or next(self.sequence), "lowest": 0}
 
-    async def write(self, lease, offset, bytes_, *, at=None, pushed=0, shows=False, client=1, sequence=None, **more):
+    async def write(self, lease, offset, bytes_, *, at=None, pushed=(), shows=False, client=1, sequence=None, **more):
         request = WriteChunk(
             handle=lease.handle,
             version=lease.version,
             offset=offset,
             length=len(bytes_),
-            data=pushed,
+            data=[pushed] if isinstance(pushed, int) else list(pushed),
             crcs=[] if pushed else piece_crcs(bytes_, BLOCK_BYTES),
             lease=lease if shows else None,
             **self.once(client, sequence),

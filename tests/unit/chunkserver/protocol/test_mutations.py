@@ -188,6 +188,43 @@ def test_a_large_record_is_pushed_in_several_pieces():
     run(story, chunk_bytes=16 * MIB)
 
 
+def test_a_write_of_several_pushes_is_one_mutation():
+    """Contract 3: one serial for all of it, on every member; also over what is flushed, and at an odd place."""
+
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        first = await cluster.write(lease, 0, b"old" * 1000, sync=True)
+        pieces = [bytes([number]) * (MIB + number) for number in range(1, 6)]
+        for number, piece in enumerate(pieces):
+            await cluster.push(DataId(100 + number), piece, "cab")
+        names = list(range(100, 105))
+        written = await cluster.write(lease, 7, b"".join(pieces), pushed=names, sequence=50)
+        assert written.serial == first.serial + 1
+        assert written.length == 7 + 5 * MIB + 15
+        cluster.assert_equal(1)
+        assert await cluster.read("b", lease, 7 + MIB, 3 * MIB) == b"".join(pieces)[MIB : 4 * MIB]
+        again = await cluster.write(lease, 7, b"".join(pieces), pushed=names, sequence=50)
+        assert again.serial == written.serial
+        for name in "abc":
+            assert cluster.servers[name].context.pushed.held_bytes == 0
+
+    run(story, chunk_bytes=16 * MIB)
+
+
+def test_a_write_of_several_pushes_of_which_a_member_dropped_some_is_whole():
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        pieces = [bytes([number]) * MIB for number in range(3)]
+        for number, piece in enumerate(pieces):
+            await cluster.push(DataId(100 + number), piece, "abc" if number == 1 else "ab")
+        await cluster.write(lease, 0, b"".join(pieces), pushed=[100, 101, 102])
+        cluster.assert_equal(1)
+        with pytest.raises(DataMissingError):  # at the primary nothing happens: the client pushes again
+            await cluster.write(lease, 0, b"".join(pieces), pushed=[100, 101, 102])
+
+    run(story, chunk_bytes=16 * MIB)
+
+
 def test_data_that_a_member_dropped_is_pushed_again_by_the_primary():
     async def story(cluster):
         lease = await cluster.new_chunk()

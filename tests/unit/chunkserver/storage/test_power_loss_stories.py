@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 
-from tests.unit.chunkserver.storage.world import HANDLE, World, content, make, put, run
+from tests.unit.chunkserver.storage.world import HANDLE, SMALL, World, content, make, put, run
 
+from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, Serial
 
 
@@ -113,6 +114,53 @@ def test_a_segment_waits_for_the_place_of_its_redo_records():
             found = await content(again, again.replicas[HANDLE])
             assert found in (b"a" * 1024, b"a" * 100 + b"b" * 800 + b"a" * 124)
             await again.close()
+
+    run(main)
+
+
+def test_an_overwrite_of_a_whole_flushed_chunk_is_whole_at_any_operation():
+    """Rule 15 at any size: one record has all of it, also if it is larger than a segment of the journal."""
+
+    async def main():
+        size = SMALL.chunk_bytes
+        for stop_at in range(60):
+            world = World(stop_at, uneven=True)
+            store = await world.open(segment_bytes=size // 4)
+            replica = await make(store)
+            await put(store, replica, 0, b"a" * size, durable=True)
+            world.tree.stop_at = world.tree.operations + stop_at
+            with contextlib.suppress(CairnError):
+                await put(store, replica, 0, b"b" * size, durable=False)
+            await world.lose_power(store, stop_at)
+            again = await world.open()
+            assert await content(again, again.replicas[HANDLE]) in (b"a" * size, b"b" * size)
+            await again.close()
+
+    run(main)
+
+
+def test_a_segment_of_the_journal_holds_no_more_than_its_size_and_one_record():
+    """Rule 27: whatever waits for one commit, replay at start needs so much memory and no more."""
+
+    async def main():
+        world = World()
+        size, limit = SMALL.chunk_bytes, 2 * SMALL.chunk_bytes
+        store = await world.open(segment_bytes=limit)
+        replicas = [await make(store, ChunkHandle(number)) for number in range(1, 9)]
+        await asyncio.gather(*(put(store, replica, 0, b"a" * size, durable=True) for replica in replicas))
+        sizes = []
+        journal = next(iter(store._disks.values())).journal
+        notes = journal.on_sealed
+
+        def note():
+            sizes.append(journal.sealed_bytes)
+            notes()
+
+        journal.on_sealed = note
+        await asyncio.gather(*(put(store, replica, 0, b"b" * size, durable=True) for replica in replicas))
+        assert len(sizes) >= 2
+        assert max(sizes) <= limit + size + 1024
+        await store.close()
 
     run(main)
 
