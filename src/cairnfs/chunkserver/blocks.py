@@ -63,7 +63,10 @@ def cut_pieces(data: Sequence[Buffer], offset: int, block_bytes: int) -> list[Pi
 def zero_buffers(length: int) -> list[Buffer]:
     """Return buffers with `length` zeros, all of the same memory."""
     whole, rest = divmod(length, len(ZEROS))
-    return [ZEROS] * whole + ([memoryview(ZEROS)[:rest]] if rest else [])
+    buffers: list[Buffer] = [ZEROS] * whole
+    if rest:
+        buffers.append(memoryview(ZEROS)[:rest])
+    return buffers
 
 
 @lru_cache(maxsize=8)

@@ -14,13 +14,14 @@ from cairnfs.chunkserver.format import (
     DISK_NAME,
     ROOT,
     DiskFile,
+    ReplicaState,
     decode_disk_file,
     encode_disk_file,
     pack_header,
 )
 from cairnfs.chunkserver.journal import Entry, Journal
 from cairnfs.chunkserver.records import pack_header_record
-from cairnfs.chunkserver.replica import Replica, ReplicaState
+from cairnfs.chunkserver.replica import Replica
 from cairnfs.env import Disk, Files
 from cairnfs.errors import (
     CairnError,

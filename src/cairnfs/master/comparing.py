@@ -35,19 +35,18 @@ def judge(
     row: ChunkRow | None,
     purged: PurgedRow | None,
     report: ReplicaReport,
-    server: ServerId,
-    boot: BootId,
+    sender: tuple[ServerId, BootId],
     *,
     is_busy: bool = False,
     restart_leaves_set: bool = True,
 ) -> Verdict:
-    """Compare one replica with its record. `is_busy`: a raise, copy or repair of the chunk is under way."""
+    """Compare one replica of `sender` with its record. `is_busy`: a raise, copy or repair of the chunk is under way."""
     handle = report.handle
     if row is None:
         barrier = purged.barrier if purged is not None else NO_VERSION
         return Verdict(Worth.ORPHAN, _barrier(report, barrier))
     barriers = _barrier(report, row.barrier)
-    worth = _worth(row, report, server, boot)
+    worth = _worth(row, report, *sender)
     if worth is Worth.RESTARTED and not restart_leaves_set:
         worth = Worth.CURRENT
     if worth in (Worth.CURRENT, Worth.UNSEALED):

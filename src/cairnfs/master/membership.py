@@ -156,8 +156,7 @@ class Membership:
                     row,
                     purged,
                     report,
-                    session.server,
-                    session.boot,
+                    (session.server, session.boot),
                     is_busy=reign.is_busy(report.handle),
                     restart_leaves_set=reign.safeguards.restart_leaves_set,
                 )
