@@ -104,11 +104,18 @@ class Exclusions:
             return False
         if not self._quiet(handle, inside, now_s):
             return False
-        old = self._old_map.get(handle)
-        if old is not None:
+        return self._are_old_maps_quiet(handle, now_s)
+
+    def _are_old_maps_quiet(self, handle: ChunkHandle, now_s: float) -> bool:
+        """A copy may have been copied again: readers may still know any map on the way here (rule 9)."""
+        passed: list[ChunkHandle] = []
+        while (old := self._old_map.get(handle)) is not None:
             if not self._quiet(old, {}, now_s):
                 return False
-            del self._old_map[handle]
+            passed.append(handle)
+            handle = old
+        for each in passed:
+            del self._old_map[each]
         return True
 
     def is_quiet(self, handle: ChunkHandle, now_s: float) -> bool:

@@ -21,18 +21,20 @@ from cairnfs.errors import (
     TooFewCopiesError,
 )
 from cairnfs.ids import NO_SERVER, ChunkHandle, ChunkVersion, InodeId, ServerId
-from cairnfs.limits import DATA_CALL_S, LIST_PAGE_MAX
+from cairnfs.limits import DATA_CALL_S, LIST_PAGE_MAX, PROBE_TIMEOUT_S
 from cairnfs.master.choosing import Choosing
 from cairnfs.master.granting import Granting
 from cairnfs.master.leases import Held
 from cairnfs.master.membership import Membership
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
+from cairnfs.master.sessions import Session
 from cairnfs.meta import read
 from cairnfs.meta.commands import AddChunk, CopyChunk, TakeHandle
 from cairnfs.meta.read import FileChunk
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.tasks import gather_settled
+from cairnfs.wire.base import Ping
 from cairnfs.wire.common import ChunkPlace
 from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
 from cairnfs.wire.master_orders import Cloned, CloneLocal
@@ -256,7 +258,7 @@ class Locate:
         """
         reign, row = self._reign, found.row
         assert row.closed, "only closed chunks are shared"
-        sources = reign.live_current(row, found.handle)
+        sources = await self._who_answer(reign.live_current(row, found.handle))
         need = reign.copies_needed(row.goal)
         if len(sources) < need:
             raise TooFewCopiesError(what=f"chunk {found.handle:016x}", have=len(sources), need=need)
@@ -289,6 +291,17 @@ class Locate:
         reign.counters.add("chunks_copied_on_write")
         self.bar(found.handle, row, barrier)
         await self._lift(found.handle)
+
+    async def _who_answer(self, sessions: list[Session]) -> list[Session]:
+        """Rule 20: ask once, briefly. A copy may take long; nobody waits so long for a server that has just gone."""
+        answers = await gather_settled(
+            *[self._reign.caller.call(one.address, Ping(), timeout_s=PROBE_TIMEOUT_S) for one in sessions]
+        )
+        return [
+            one
+            for one, answer in zip(sessions, answers, strict=True)
+            if not isinstance(answer, ConnectionError | TimeoutError)
+        ]
 
     async def _lift(self, handle: ChunkHandle) -> None:
         """Raise a barred chunk above its barrier, closed as it was: its other users then name a version let in."""

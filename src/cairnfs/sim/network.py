@@ -74,7 +74,7 @@ class SimWire:
         to.arrived(parcel)
 
     def release(self, *, breaks: bool = False) -> None:
-        """The cut is healed: what was held arrives now, before anything that is still on the way; or never, `breaks`."""
+        """The cut is healed: what was held arrives now, before what is still on the way; or never (`breaks`)."""
         if not self._held or not self._fabric.passes(self.source, self.target):
             return
         held, self._held = self._held, []

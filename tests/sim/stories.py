@@ -1,0 +1,42 @@
+"""Scenes of faults that were found once, told shortly: each fails on the tree before its fix.
+
+`tests/sim/regressions/*.txt` name a story (or `chaos`) and its seeds; `test_regressions.py` plays them.
+"""
+
+from tests.sim.stage import FILE, Stage
+
+from cairnfs.sim.cluster import MASTER
+
+
+async def copy_of_a_copy(stage: Stage) -> None:
+    """A chunk is copied on write twice while a holder of the first one can reach readers but not the master."""
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    behind = stage.others[0]
+    client = await stage.client("snapper")
+    await stage.on("snapper", client.snapshot(FILE, "/first"))
+    reader = await stage.reader(behind)
+    assert await reader.show() == 2
+    stage.world.cut(behind, MASTER)
+    first = stage.later(writer.write(3))
+    await stage.pause(3)
+    await stage.on("snapper", client.snapshot(FILE, "/second"))
+    await first
+    await writer.write(4)
+    assert await reader.show() == 4
+
+
+async def copy_beside_a_dead_holder(stage: Stage) -> None:
+    """A shared chunk is written for the first time; one of its holders has just lost power."""
+    await stage.make(1)
+    client = await stage.client("snapper")
+    await stage.on("snapper", client.snapshot(FILE, "/first"))
+    writer = await stage.writer()
+    stage.cluster.crash(stage.members[0], power=True)
+    began_s = stage.world.loop.time()
+    await writer.write(2)
+    assert stage.world.loop.time() - began_s < 20, "only the fence, of 10 s here, may hold it up"
+
+
+STORIES = {story.__name__: story for story in (copy_of_a_copy, copy_beside_a_dead_holder)}
