@@ -8,7 +8,7 @@ commit. sync is on, writemap off (a stray pointer cannot reach the pages), the m
 
 Invariants:
     1. After a failed commit, or one that the gate refused, nothing is written until the store is opened anew.
-    2. A table's handle is known to readers only after the commit that made it.
+    2. A table's handle is known to readers only after the commit that made it, and to all who see that commit.
     3. A job that raises leaves no change: what it did is undone before the next job runs.
 """
 
@@ -83,6 +83,8 @@ class LmdbStore:
             self._lmdb = _open_lmdb(os.path.join(folder, FILE), map_bytes)
             self._tables: Tables = _open_tables(self._lmdb, folder)
             cleanup.pop_all()
+        self._makes_tables = False
+        self._making = threading.Lock()  # held while `_makes_tables`
         self._waiting = 0
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._handover = Handover(self._leave_queue)
@@ -96,9 +98,20 @@ class LmdbStore:
         return self._failure is None
 
     def read(self) -> ReadView:
-        # Invariant 2: the tables are taken before the transaction, so each of them is in it.
-        tables = self._tables
-        return ReadView(self._lmdb, tables)
+        return ReadView(self._begin_read)
+
+    def _begin_read(self) -> tuple[Tables, Any]:
+        """Begin a transaction and return it with the tables that are in it, neither more nor fewer."""
+        while True:  # ends: tables are made a few times in the life of a store
+            # Invariant 2: the tables are taken before the transaction, so each of them is in it.
+            tables = self._tables
+            transaction = self._lmdb.begin(write=False)
+            if tables is self._tables and not self._makes_tables:
+                return tables, transaction
+            # A commit that made tables came between: its rows would be seen, and its tables not.
+            transaction.abort()
+            with self._making:
+                pass
 
     async def write(self, job: Callable[[MetaWrite], T]) -> T:
         if self._failure is not None:
@@ -173,9 +186,7 @@ class LmdbStore:
             try:
                 fatal = self._run_jobs(jobs, view) or self._ask_gate()
                 if fatal is None:
-                    transaction.commit()
-                    # Invariant 2.
-                    self._tables = view.tables
+                    self._commit(transaction, view.tables)
             finally:
                 transaction.abort()
         except (lmdb.Error, OSError, MemoryError) as error:
@@ -183,6 +194,18 @@ class LmdbStore:
         if fatal is not None:
             _fail(jobs, fatal)
         return fatal
+
+    def _commit(self, transaction: Any, tables: Tables) -> None:
+        if len(tables) == len(self._tables):
+            transaction.commit()
+            return
+        with self._making:
+            self._makes_tables = True
+            try:
+                transaction.commit()
+                self._tables = tables  # invariant 2
+            finally:
+                self._makes_tables = False
 
     def _run_jobs(self, jobs: list[Job], view: WriteView) -> CairnError | None:
         for job in jobs:

@@ -1,6 +1,6 @@
 """What a reader and a job see of the LMDB store. Used by `lmdb_store` only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -71,12 +71,12 @@ def _step_before(cursor: Any, key: bytes | None) -> bool:
 class ReadView(_View):
     """The last commit, inside a `with` block; also across threads, since LMDB ties the slot to the transaction."""
 
-    def __init__(self, environment: Any, tables: Tables) -> None:
-        super().__init__(tables)
-        self._environment = environment
+    def __init__(self, begin: Callable[[], tuple[Tables, Any]]) -> None:
+        super().__init__({})
+        self._begin = begin
 
     def __enter__(self) -> "ReadView":
-        self._transaction = self._environment.begin(write=False)
+        self.tables, self._transaction = self._begin()
         return self
 
     def __exit__(

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import lmdb
 import pytest
@@ -177,3 +178,35 @@ def test_another_process_is_refused_and_after_its_kill_every_acknowledged_row_is
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_who_sees_a_row_sees_the_tables_made_with_it(tmp_path):
+    """Goal: invariant 2. Method: reads all the time, while each commit makes a table and counts it in another one."""
+    store = LmdbStore(str(tmp_path))
+    torn, ended = [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            with store.read() as view:
+                count = view.get("count", b"k")
+                if count and view.get(f"t{count.decode()}", b"k") is None:
+                    torn.append(count)
+
+    def make(number):
+        return lambda tx: (tx.put(f"t{number}", b"k", b"v"), tx.put("count", b"k", b"%d" % number))
+
+    async def main():
+        for number in range(60):
+            await store.write(make(number))
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        asyncio.run(main())
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join()
+        asyncio.run(closing(store))
+    assert not torn
