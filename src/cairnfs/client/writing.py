@@ -1,65 +1,35 @@
 """Writes of one open file: pipelined, and kept until they are synced. GFS paper, section 3.1; contracts 3 and 5.
 
-    write(offset, data) ──▶ gathered to pieces of 1 MiB, cut at chunk ends
-    piece ──▶ pushed along the chain while earlier ones are ordered ──▶ acked ──▶ kept ──▶ synced ──▶ forgotten
+    write(offset, data) ──▶ cut at chunk ends, and nowhere else ──▶ a piece for each chunk; small ones are gathered
+    piece ──▶ `sending`: one mutation ──▶ acked ──▶ kept ──▶ `syncing` ──▶ forgotten
+
+Contract 3: the part of one call that falls into one chunk is one mutation, so readers and other writers see all of it
+or nothing. Calls of less than 1 MiB that follow one another share a mutation of about that size.
 
 Invariants:
     1. Pieces that overlap are ordered one after the other, as they were written; others side by side.
-    2. At most UNSYNCED_BYTES_MAX are kept; from a quarter of it on, acked pieces are synced in the background.
-    3. Rule 14: a sync names the oldest version among its acks; if it is lost the pieces are written again, anew.
-    4. Rule 11: a piece keeps its sequence over all retries. Whoever was told that it failed may flush again, and only
+    2. At most UNSYNCED_BYTES_MAX are kept when a call returns; while one runs that is larger, its present chunk and
+       the one before. From a quarter of it on, acked pieces are synced in the background.
+    3. Rule 11: a piece keeps its sequence over all retries. Whoever was told that it failed may flush again, and only
        then does it get another one.
 """
 
-import asyncio
-import logging
-from dataclasses import dataclass, field
-
 from cairnfs.checksum import Buffer
 from cairnfs.client.connection import Connection
-from cairnfs.client.locations import Known, Locations
-from cairnfs.client.mutating import Mutator, crcs_of, token_of
+from cairnfs.client.locations import Locations
+from cairnfs.client.mutating import Mutator
+from cairnfs.client.pieces import Piece, Pieces, Tail, cut_at_chunk_ends
+from cairnfs.client.sending import Sender
+from cairnfs.client.syncing import Syncer
 from cairnfs.errors import CairnError, LostWritesError, ShutdownError
-from cairnfs.ids import NO_VERSION, ChunkVersion, DataId, InodeId, Sequence, Serial
-from cairnfs.limits import PIECE_BYTES, SMALL_MUTATION_BYTES, UNSYNCED_BYTES_MAX
-from cairnfs.wire.mutations import SyncChunk, Synced, WriteChunk, Written
-from cairnfs.wire.namespace import SetLength
-
-logger = logging.getLogger(__name__)
+from cairnfs.ids import InodeId
+from cairnfs.limits import PIECE_BYTES, UNSYNCED_BYTES_MAX
 
 _IN_FLIGHT = 8
 """Pieces pushed and ordered at once: hides the round trips and the members' disks."""
 _BACKGROUND_BYTES = UNSYNCED_BYTES_MAX // 4
 _PIECES_MAX = 1024
 """Pieces kept: scattered small writes reach it long before UNSYNCED_BYTES_MAX."""
-_REWRITES_MAX = 8
-"""Times that lost writes are written again in one sync before the caller hears of it."""
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """Bytes of one chunk on their way, or acked and kept."""
-
-    index: int
-    start: int
-    data: Buffer
-    sequence: Sequence
-    version: ChunkVersion = NO_VERSION
-    """Of the ack; NO_VERSION before it."""
-    serial: Serial = field(default=Serial(0))
-    is_running: bool = False
-    error: CairnError | None = None
-
-    @property
-    def is_acked(self) -> bool:
-        return self.version != NO_VERSION
-
-    def overlaps(self, other: "Piece") -> bool:
-        return (
-            self.index == other.index
-            and self.start < other.start + len(other.data)
-            and other.start < self.start + len(self.data)
-        )
 
 
 class Writer:
@@ -67,21 +37,15 @@ class Writer:
 
     def __init__(self, connection: Connection, locations: Locations, mutator: Mutator, inode: InodeId) -> None:
         self._connection = connection
-        self._locations = locations
-        self._mutator = mutator
-        self._inode = inode
-        self._tail = bytearray()
-        self._tail_at = 0
-        self._pieces: dict[int, Piece] = {}  # not synced yet, by number, in the order written
-        self._numbers = 0
-        self._changed = asyncio.Event()
-        self._syncing = asyncio.Lock()
-        self._is_syncing_behind = False
+        self._tail = Tail(PIECE_BYTES)
+        self._pieces = Pieces()
+        self._sender = Sender(connection, locations, mutator, inode)
+        self._syncer = Syncer(connection, locations, mutator, inode, self._pieces, self._sender)
         self.has_written = False
 
     @property
     def unsynced_bytes(self) -> int:
-        return len(self._tail) + sum(len(piece.data) for piece in self._pieces.values())
+        return len(self._tail) + self._pieces.kept_bytes
 
     @property
     def is_clean(self) -> bool:
@@ -91,99 +55,86 @@ class Writer:
     @property
     def is_flushed(self) -> bool:
         """True if everything written is acked."""
-        return not self._tail and all(piece.is_acked for piece in self._pieces.values())
+        return not self._tail and all(piece.is_acked for piece in self._pieces)
 
     # ------------------------------------------------------------------ taking bytes
 
     async def write(self, offset: int, data: Buffer) -> None:
         """Take bytes for `offset` of the file; returns when they are copied and there is room for more.
 
-        `data` of type bytes is kept without a copy. Nothing may be acked yet: `flush` says so.
+        Atomic inside each chunk (contract 3). `data` of type bytes is kept without a copy. Nothing may be acked yet:
+        `flush` says so.
 
         Raises:
             CairnError: an earlier piece failed; everything is kept, and `flush` tries again.
         """
-        self._raise_failed()
+        self._pieces.raise_failed()
         view = memoryview(data).cast("B")
-        is_immutable = isinstance(data, bytes)
-        if self._tail and offset != self._tail_at + len(self._tail):
+        if self._tail and offset != self._tail.end:
             await self._cut()
-        while len(view):
-            if not self._tail:
-                self._tail_at = offset
-            room = self._room(offset)
-            count = min(room, len(view))
-            if not self._tail and count == room and is_immutable:
-                await self._start(offset, view[:count])
-            else:
-                self._tail += view[:count]
-                if count == room:
-                    await self._cut()
-            view = view[count:]
-            offset += count
-        self.has_written = True
-
-    def _room(self, offset: int) -> int:
-        """Bytes up to where the present piece ends: a multiple of 1 MiB in its chunk, or the chunk's end."""
         chunk_bytes = self._connection.geometry.chunk_bytes
-        start = offset % chunk_bytes
-        return min(PIECE_BYTES - start % PIECE_BYTES, chunk_bytes - start)
+        for start, count in cut_at_chunk_ends(offset, len(view), chunk_bytes):
+            part = view[start - offset : start - offset + count]
+            if count >= PIECE_BYTES or count == chunk_bytes:
+                await self._cut()
+                await self._start(start, part if isinstance(data, bytes) else bytes(part))
+                continue
+            self._tail.add(start, part)
+            if self._tail.is_full(chunk_bytes):
+                await self._cut()
+        self.has_written = True
 
     async def _cut(self) -> None:
         if self._tail:
-            data, self._tail = self._tail, bytearray()
-            await self._start(self._tail_at, data)
+            offset, data = self._tail.offset, self._tail.take()
+            await self._start(offset, data)
 
-    def _piece(self, offset: int, data: Buffer) -> tuple[int, Piece]:
+    def _piece(self, offset: int, data: Buffer) -> Piece:
         index, start = divmod(offset, self._connection.geometry.chunk_bytes)
-        self._numbers += 1
         piece = Piece(index=index, start=start, data=data, sequence=self._connection.sequences.take())
-        self._pieces[self._numbers] = piece
-        return self._numbers, piece
+        self._pieces.add(piece)
+        self._connection.counters.bytes_written += len(data)
+        return piece
 
     async def _start(self, offset: int, data: Buffer) -> None:
         """Send a piece when there is room for it."""
-        _, piece = self._piece(offset, data)
-        self._connection.counters.bytes_written += len(data)
-        await self._wait_for_overlaps(piece)
-        while sum(other.is_running for other in self._pieces.values()) >= _IN_FLIGHT:
-            await self._wait_for_change()
-        self._run(piece)
-        acked = sum(len(other.data) for other in self._pieces.values() if other.is_acked)
-        is_much = acked >= _BACKGROUND_BYTES or len(self._pieces) > _PIECES_MAX // 2
-        if is_much and not self._is_syncing_behind:
-            self._is_syncing_behind = True
-            task = self._connection.nursery.start(self._sync_behind(piece.index), name="sync")
-            task.add_done_callback(self._synced_behind)
-        while self._is_full and self._is_moving():
-            await self._wait_for_change()
-        if self._is_full:
-            self._raise_failed()
-            await self._sync_acked(final=False)
+        piece = self._piece(offset, data)
+        await self._launch(piece)
+        acked = sum(len(other.data) for other in self._pieces.acked())
+        if acked >= _BACKGROUND_BYTES or len(self._pieces) > _PIECES_MAX // 2:
+            self._syncer.start_behind(piece.index)
+        await self._make_room(piece.index)
+
+    async def _make_room(self, present: int) -> None:
+        """Contract 5: wait while too much is kept; what is acked is synced meanwhile."""
+        tried = False
+        while self._is_full:  # ends when nothing moves any more
+            if not tried and not self._syncer.is_behind and self._pieces.acked():
+                tried = True
+                self._syncer.start_behind(present)
+            if not self._syncer.is_behind and not self._pieces.running:
+                self._pieces.raise_failed()
+                await self._syncer.sync_acked(final=False)
+                return
+            await self._pieces.next_change()
 
     @property
     def _is_full(self) -> bool:
         return self.unsynced_bytes > UNSYNCED_BYTES_MAX or len(self._pieces) > _PIECES_MAX
 
-    def _is_moving(self) -> bool:
-        return self._is_syncing_behind or any(piece.is_running for piece in self._pieces.values())
-
-    async def _wait_for_overlaps(self, piece: Piece) -> None:
-        while any(other.is_running and other is not piece and other.overlaps(piece) for other in self._pieces.values()):
-            await self._wait_for_change()
-
-    async def _wait_for_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _raise_failed(self) -> None:
-        for piece in self._pieces.values():
-            if piece.error is not None:
-                raise piece.error
-
     # ------------------------------------------------------------------ sending
 
-    def _run(self, piece: Piece) -> None:
+    async def _launch(self, piece: Piece) -> None:
+        """Send a piece in the background, once it is its turn.
+
+        Raises:
+            CairnError: one that must come before it has failed; it is kept.
+        """
+        await self._pieces.until(lambda: not any(other.is_running for other in self._pieces.before(piece)))
+        await self._pieces.until(lambda: self._pieces.running < _IN_FLIGHT)
+        for other in self._pieces.before(piece):
+            if other.error is not None:
+                raise other.error
         piece.is_running = True
         piece.error = None
         task = self._connection.nursery.start(self._carry_out(piece), name="write")
@@ -192,7 +143,7 @@ class Writer:
 
     async def _carry_out(self, piece: Piece) -> None:
         try:
-            await self._write_piece(piece)
+            await self._sender.send(piece)
         except CairnError as error:
             piece.error = error
 
@@ -200,40 +151,7 @@ class Writer:
         piece.is_running = False
         if not piece.is_acked and piece.error is None:
             piece.error = ShutdownError(what="the client")
-        self._changed.set()
-
-    async def _write_piece(self, piece: Piece, *, sync: bool = False, close: bool = False) -> tuple[Known, Written]:
-        """Have a piece acked by every member, under its sequence."""
-        crcs = crcs_of(piece.data)
-        is_small = len(piece.data) <= SMALL_MUTATION_BYTES
-        used: list[Known] = []
-
-        async def send(known: Known) -> Written:
-            used[:] = [known]
-            name = DataId(0) if is_small else await self._mutator.push(known, piece.data, crcs)
-            request = WriteChunk(
-                handle=known.place.handle,
-                version=known.place.version,
-                client=self._connection.client,
-                sequence=piece.sequence,
-                lowest=self._connection.sequences.lowest,
-                offset=piece.start,
-                length=len(piece.data),
-                data=[name] if name else [],
-                crcs=crcs if is_small else [],
-                sync=sync,
-                close=close,
-                lease=token_of(known),
-            )
-            return await self._mutator.order(known, request, piece.data if is_small else None)
-
-        written = await self._mutator.run(self._inode, piece.index, send, plain=True)
-        piece.version, piece.serial = written.version, written.serial
-        self._connection.sequences.done(piece.sequence)
-        self._connection.counters.writes += 1
-        if written.closed:
-            self._locations.forget(self._inode, piece.index)
-        return used[0], written
+        self._pieces.change()
 
     # ------------------------------------------------------------------ flush and sync
 
@@ -244,23 +162,16 @@ class Writer:
             CairnError: a piece failed; all is kept and the next flush tries again.
         """
         await self._cut()
-        await self._settle()
-
-    async def _settle(self) -> None:
-        self._restart_failed()
-        while any(piece.is_running for piece in self._pieces.values()):
-            await self._wait_for_change()
-        self._raise_failed()
-
-    def _restart_failed(self) -> None:
-        for piece in self._pieces.values():
+        for piece in self._pieces:
             if piece.is_running or piece.is_acked:
                 continue
             if isinstance(piece.error, LostWritesError):
                 # Rule 11: the first sequence is spent. The caller has heard of it and asks again.
                 self._connection.sequences.done(piece.sequence)
                 piece.sequence = self._connection.sequences.take()
-            self._run(piece)
+            await self._launch(piece)
+        await self._pieces.until(lambda: not self._pieces.running)
+        self._pieces.raise_failed()
 
     async def sync(self, *, close: bool = False) -> None:
         """Return when every byte survives the loss of power everywhere and the master knows the length. Contract 5.
@@ -270,130 +181,23 @@ class Writer:
         Raises:
             CairnError: not everything is safe; what is not is kept, and the next sync tries again.
         """
-        if self._tail and not self._is_syncing_behind:
+        if self._tail and not self._syncer.is_behind:
             await self._sync_with_last(close=close)
         await self.flush()
-        await self._sync_acked(final=close)
+        await self._syncer.sync_acked(final=close)
 
     async def _sync_with_last(self, *, close: bool) -> None:
         """Rule 10: let the flush ride on the last write, if nothing else of its chunk is on the way."""
-        data, self._tail = self._tail, bytearray()
-        number, piece = self._piece(self._tail_at, data)
-        self._connection.counters.bytes_written += len(data)
-        while any(other.is_running and other.index == piece.index for other in self._pieces.values()):
-            await self._wait_for_change()
-        async with self._syncing:
-            mine = [other for other in self._pieces.values() if other.index == piece.index and other is not piece]
-            is_whole = all(other.is_acked for other in mine)
-            piece.is_running = True
-            try:
-                known, written = await self._write_piece(piece, sync=is_whole, close=close and is_whole)
-            except LostWritesError as error:
-                piece.error = error
-                raise
-            finally:
-                piece.is_running = False
-                self._changed.set()
-            if is_whole and all(other.version == written.version for other in mine):
-                await self._tell_length(known, written.version, written.length, closed=written.closed)
-                self._forget(piece.index)
-                self._connection.counters.syncs += 1
-        assert number <= self._numbers
-
-    async def _sync_behind(self, present: int) -> None:
-        """Sync what is acked while more is written; an error is left to the next sync of the caller."""
-        try:
-            await self._sync_acked(final=False, present=present)
-        except CairnError as error:
-            logger.debug("background sync failed inode=%d error=%s", self._inode, error)
-
-    def _synced_behind(self, task: asyncio.Task[None]) -> None:
-        self._is_syncing_behind = False
-        self._changed.set()
-
-    async def _sync_acked(self, *, final: bool, present: int | None = None) -> None:
-        """Sync the chunks that have acked pieces. `final`: close them too; else only those before chunk `present`."""
-        async with self._syncing:
-            for index in sorted({piece.index for piece in self._pieces.values() if piece.is_acked}):
-                is_left = present is not None and index < present and not self._is_busy(index)
-                await self._sync_chunk(index, close=final or is_left)
-        self._changed.set()
-
-    def _is_busy(self, index: int) -> bool:
-        return any(piece.index == index and not piece.is_acked for piece in self._pieces.values())
-
-    async def _sync_chunk(self, index: int, *, close: bool) -> None:
-        lost: LostWritesError | None = None
-        for _ in range(_REWRITES_MAX):
-            acked = {number: piece for number, piece in self._pieces.items() if piece.index == index and piece.is_acked}
-            if not acked:
-                return
-            try:
-                known, synced = await self._send_sync(index, list(acked.values()), close=close)
-            except LostWritesError as error:
-                await self._write_again(list(acked.values()), error)
-                lost = error
-                continue
-            for number in acked:
-                self._pieces.pop(number, None)
-            self._connection.counters.syncs += 1
-            if synced.closed:
-                self._locations.forget(self._inode, index)
-            await self._tell_length(known, synced.version, synced.length, closed=synced.closed)
-            return
-        assert lost is not None
-        raise lost
-
-    async def _send_sync(self, index: int, acked: list[Piece], *, close: bool) -> tuple[Known, Synced]:
-        since = min(piece.version for piece in acked)
-        used: list[Known] = []
-
-        async def send(known: Known) -> Synced:
-            used[:] = [known]
-            version = known.place.version
-            request = SyncChunk(
-                handle=known.place.handle,
-                version=version,
-                since=since,
-                close=close,
-                serials=max((piece.serial for piece in acked if piece.version == version), default=0),
-            )
-            return await self._mutator.order(known, request)
-
-        synced = await self._mutator.run(self._inode, index, send, create=False)
-        return used[0], synced
-
-    async def _write_again(self, pieces: list[Piece], error: LostWritesError) -> None:
-        """Contract 5: continuity was broken since these were acked; write them anew, in their order."""
-        logger.warning("unsynced writes are written again chunk=%016x pieces=%d", error.chunk, len(pieces))
-        for piece in pieces:
-            piece.version = NO_VERSION
-            piece.sequence = self._connection.sequences.take()
-        for piece in pieces:
-            self._connection.counters.rewrites += 1
-            await self._write_piece(piece)
-
-    async def _tell_length(self, known: Known, version: ChunkVersion, length: int, *, closed: bool) -> None:
-        """Rule 18: the master learns the length of the last sync or close."""
-        await self._connection.ask(
-            SetLength(
-                inode=self._inode,
-                index=known.place.index,
-                handle=known.place.handle,
-                version=version,
-                length=length,
-                closed=closed,
-                mtime_ns=self._connection.env.clock.wall_ns(),
-            )
-        )
-
-    def _forget(self, index: int) -> None:
-        for number in [number for number, piece in self._pieces.items() if piece.index == index]:
-            del self._pieces[number]
+        offset, data = self._tail.offset, self._tail.take()
+        piece = self._piece(offset, data)
+        await self._pieces.until(lambda: not any(other.is_running for other in self._pieces.of_chunk(piece.index)))
+        if self._pieces.before(piece):
+            return  # an earlier one has failed, or was lost: `flush` sends them in order
+        await self._syncer.sync_with(piece, close=close)
 
     def discard(self) -> None:
         """Drop everything that is not synced: the file is gone, or its owner forked."""
-        self._tail = bytearray()
-        for piece in self._pieces.values():
+        _ = self._tail.take()
+        for piece in self._pieces:
             self._connection.sequences.done(piece.sequence)
-        self._pieces.clear()
+        self._pieces.forget(self._pieces)
