@@ -30,7 +30,7 @@ from cairnfs.wire.status import ClusterInfo, GetClusterInfo
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Reply)
 
-_START_ONE = "`cairn up` starts a cluster on this machine; CAIRN_MASTER or the address names another"
+_START_ONE = "`cairn up` starts a cluster on this machine"
 _FIRST_CONTACT_S = 5.0
 """Whoever has no cluster shall hear it soon, not after all retries."""
 

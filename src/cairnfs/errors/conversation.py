@@ -11,10 +11,15 @@ class ConnectError(CairnError, ConnectionError):
 
     code = 1001
     retry = Retry.LATER
-    hint = "is the server running? `cairn up` starts a whole local cluster, `cairn master` a master"
     address: str
     why: str
     role: str = "server"
+
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        if self.role == "master":  # how to start one is in the text: a program that prints it has no second line
+            return "is it running elsewhere? --master or CAIRN_MASTER names its address"
+        return "is the server running? `cairn status` shows which ones are"
 
     def __str__(self) -> str:
         return f"no {self.role} at {self.address}: {self.why}"

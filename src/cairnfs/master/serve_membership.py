@@ -52,4 +52,4 @@ async def _raise(locate: Locate, report: SuspectReport, reporter: ServerId) -> N
     try:
         await locate.suspect(report.handle, report.version, reporter=reporter, accused=report.suspect)
     except CairnError as error:
-        logger.warning("not raised after a report chunk=%016x why=%s", report.handle, error)
+        logger.info("not raised after a report chunk=%016x why=%s", report.handle, error)
