@@ -34,11 +34,11 @@ ROTTEN = "cs0"
 class Trouble:
     """Makes trouble; `told` says what it did, for whoever looks for the cause."""
 
-    def __init__(self, cluster: SimCluster, chance: random.Random) -> None:
+    def __init__(self, cluster: SimCluster, chance: random.Random, told: list[str]) -> None:
         self.cluster = cluster
         self.world = cluster.world
         self.chance = chance
-        self.told: list[str] = []
+        self.told = told
         self._hosts = [MASTER, *cluster.names]
 
     async def rounds(self, count: int, kinds: tuple[str, ...] = KINDS) -> None:
@@ -48,7 +48,6 @@ class Trouble:
             self._tell(kind)
             await self._make(kind)
             await self._pause(1.0, 8.0)
-        await self.end()
 
     async def end(self) -> None:
         """Mend everything."""
@@ -56,8 +55,7 @@ class Trouble:
         for name in self.cluster.names:
             self._mend(name)
         for name in self._hosts:
-            if not self.world.is_up(name):
-                await self.cluster.restart(name)
+            await self._start(name)
 
     def _tell(self, what: str) -> None:
         self.told.append(f"{self.world.loop.time():.3f} {what}")
@@ -100,7 +98,7 @@ class Trouble:
         await self._pause(0.2, 12.0)
         for name in names:
             self._tell(f"  {name} starts")
-            await self.cluster.restart(name)
+            await self._start(name)
             await self._pause(0.0, 1.0)
 
     async def _crash_in_a_job(self) -> None:
@@ -112,8 +110,7 @@ class Trouble:
         tree.faults.on_death = lambda: self.cluster.crash(name, power=power)
         await self._pause(2.0, 8.0)
         tree.faults.dies_after = None
-        if not self.world.is_up(name):
-            await self.cluster.restart(name)
+        await self._start(name)
 
     async def _cut(self, *, one_way: bool = False, pair: tuple[str, str] | None = None) -> None:
         for _ in range(self.chance.choice((1, 1, 2))):
@@ -157,7 +154,18 @@ class Trouble:
             self.cluster.crash(name, power=True)
         self._mend(name)
         await self._pause(0.2, 3.0)
-        await self.cluster.restart(name)
+        await self._start(name)
+
+    async def _start(self, name: str) -> None:
+        """Start a host that is down. Somebody else may make trouble meanwhile: it may die while it starts."""
+        if self.world.is_up(name):
+            return
+        starting = self.world.loop.create_task(self.cluster.restart(name))
+        while not starting.done():
+            await self.cluster.pause(0.01)
+            if not self.world.is_up(name):
+                return
+        starting.result()
 
     def _mend(self, name: str) -> None:
         faults = self.world.tree(name, FOLDER).faults

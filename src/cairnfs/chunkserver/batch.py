@@ -16,6 +16,7 @@ from cairnfs.chunkserver.applying import (
     use_pushed,
 )
 from cairnfs.chunkserver.push import Pushed, push_to
+from cairnfs.chunkserver.standing import SUSPECT_AGAIN_S
 from cairnfs.errors import (
     CairnError,
     ChecksumError,
@@ -348,7 +349,13 @@ async def _reach(
     """Ask a member until it answers; report it when it is silent for so long, or refuses. Rule 20."""
     loop = asyncio.get_running_loop()
     silence = f"no answer to an order for {silence_s:g} s"
-    watch = loop.call_later(silence_s, primary.suspect, member.server, silence)
+
+    def accuse() -> None:
+        nonlocal watch
+        primary.suspect(member.server, silence)
+        watch = loop.call_later(SUSPECT_AGAIN_S, accuse)
+
+    watch = loop.call_later(silence_s, accuse)
     task = asyncio.current_task()
     assert task is not None
     primary.calls.append(task)

@@ -72,4 +72,5 @@ class Context:
     def suspect(self, handle: ChunkHandle, version: ChunkVersion, server: ServerId, why: str) -> None:
         """Rule 20: tell the master at once that a member does not confirm."""
         self.count("suspects_reported")
-        self.standing.suspect(SuspectReport(handle=handle, version=version, suspect=server, why=why[:200]))
+        report = SuspectReport(handle=handle, version=version, suspect=server, why=why[:200])
+        self.standing.suspect(report, now_s=self.now_s())

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from cairnfs.chunkserver.append import check_record, check_write, choose_offset
 from cairnfs.chunkserver.batch import Batch, Outcome, Work, WorkKind, send_batch, send_flush
 from cairnfs.chunkserver.roles import Chunk
+from cairnfs.chunkserver.standing import SUSPECT_AGAIN_S
 from cairnfs.errors import (
     BusyError,
     CairnError,
@@ -341,8 +342,12 @@ class Primary:
         """Wait for the end of a frozen role, at most META_CALL_S."""
         deadline_s = self.context.now_s() + META_CALL_S
         while self.state is State.FROZEN:  # ends at the deadline
-            if not await self.chunk.changed.wait(deadline_s - self.context.now_s()):
+            left_s = deadline_s - self.context.now_s()
+            if left_s <= 0:
                 return
+            if not await self.chunk.changed.wait(min(left_s, SUSPECT_AGAIN_S)):
+                for server in self._suspected:
+                    self.suspect(server, "still not superseded")
 
     def _refuse_queued(self) -> None:
         """What has no serial has not happened."""
@@ -353,10 +358,10 @@ class Primary:
     # ---- for batches
 
     def suspect(self, server: ServerId, why: str) -> None:
-        """Report a silent or refusing member, once."""
+        """Report a silent or refusing member."""
         if server not in self._suspected:
             self._suspected.append(server)
-            self.context.suspect(self.chunk.handle, self.version, server, why)
+        self.context.suspect(self.chunk.handle, self.version, server, why)
 
     def outcome(self, *, offset: int = 0, serial: int = 0, closed: bool = False) -> Outcome:
         return Outcome(offset=offset, serial=serial, length=self.chunk.committed_length, closed=closed)

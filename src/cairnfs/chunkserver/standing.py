@@ -11,6 +11,8 @@ from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
 from cairnfs.wire.membership import ClosedReport, Settings, SuspectReport
 
 _SUSPECTS_MAX = 10_000
+SUSPECT_AGAIN_S = 3.0
+"""The same report is made again after so long: a raise takes a second or two."""
 _NEVER_S = float("-inf")
 
 
@@ -32,7 +34,7 @@ class Standing:
     """So much has changed that the whole inventory is told again, with a new session."""
     changes: int = 0
     """Counts what was noted so far."""
-    _suspected: dict[tuple[ChunkHandle, ChunkVersion, ServerId], None] = field(default_factory=dict)
+    _suspected: dict[tuple[ChunkHandle, ChunkVersion, ServerId], float] = field(default_factory=dict)
 
     def begin_session(self, session: int, settings: Settings) -> None:
         """A new session serves nothing until its first renewal. Rule 5."""
@@ -80,12 +82,13 @@ class Standing:
         """Report with the next heartbeats, until one is answered."""
         self.closed[report.handle] = report
 
-    def suspect(self, report: SuspectReport) -> None:
-        """Report at once, and once per version. Rule 20."""
+    def suspect(self, report: SuspectReport, *, now_s: float) -> None:
+        """Report at once, and again if it has changed nothing: a master that dies forgets what it was told. Rule 20."""
         key = (report.handle, report.version, report.suspect)
-        if key in self._suspected or len(self.suspects) >= _SUSPECTS_MAX:
+        if now_s < self._suspected.get(key, now_s) or len(self.suspects) >= _SUSPECTS_MAX:
             return
-        self._suspected[key] = None
+        self._suspected.pop(key, None)
+        self._suspected[key] = now_s + SUSPECT_AGAIN_S
         while len(self._suspected) > _SUSPECTS_MAX:
             del self._suspected[next(iter(self._suspected))]
         self.suspects.append(report)

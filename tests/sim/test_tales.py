@@ -1,0 +1,19 @@
+"""Single faults on the whole cluster, told one by one (see `tales`), for some seeds each."""
+
+import pytest
+from msgspec.structs import replace
+from tests.sim.stage import Stage
+from tests.sim.tales import TALES
+
+from cairnfs.sim.cluster import QUICK
+
+CONFIG = replace(QUICK, serving_lease_quiet_s=10.0)
+SEEDS = range(4)
+
+
+@pytest.mark.parametrize("name", TALES)
+def test_every_promise_is_kept(name: str) -> None:
+    """Goal and method: see the tale's own words."""
+    for seed in SEEDS:
+        with Stage(seed, chunkservers=4, config=CONFIG) as stage:
+            stage.play(TALES[name])
