@@ -160,6 +160,7 @@ class Trouble:
         """Start a host that is down. Somebody else may make trouble meanwhile: it may die while it starts."""
         if self.world.is_up(name):
             return
+        self._mend(name)
         starting = self.world.loop.create_task(self.cluster.restart(name))
         while not starting.done():
             await self.cluster.pause(0.01)

@@ -349,13 +349,13 @@ async def _reach(
     """Ask a member until it answers; report it when it is silent for so long, or refuses. Rule 20."""
     loop = asyncio.get_running_loop()
     silence = f"no answer to an order for {silence_s:g} s"
+    watch = loop.call_later(silence_s, lambda: accuse())  # noqa: PLW0108 - it is made below
 
     def accuse() -> None:
         nonlocal watch
         primary.suspect(member.server, silence)
         watch = loop.call_later(SUSPECT_AGAIN_S, accuse)
 
-    watch = loop.call_later(silence_s, accuse)
     task = asyncio.current_task()
     assert task is not None
     primary.calls.append(task)
