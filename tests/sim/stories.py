@@ -3,7 +3,8 @@
 `tests/sim/regressions/*.txt` name a story (or `chaos`) and its seeds; `test_regressions.py` plays them.
 """
 
-from tests.sim.stage import FILE, Stage
+from tests.sim.guards import power_of_all
+from tests.sim.stage import FILE, SIZE, Stage, content
 
 from cairnfs.sim.cluster import MASTER
 
@@ -39,4 +40,18 @@ async def copy_beside_a_dead_holder(stage: Stage) -> None:
     assert stage.world.loop.time() - began_s < 20, "only the fence, of 10 s here, may hold it up"
 
 
-STORIES = {story.__name__: story for story in (copy_of_a_copy, copy_beside_a_dead_holder)}
+async def lost_writes_behind_a_copy(stage: Stage) -> None:
+    """Acked bytes are lost with the power of everybody; before they are synced the chunk is copied on write."""
+    await stage.make(1)
+    writer, other = await stage.writer(), await stage.writer("other")
+    await writer.do(writer.file.pwrite(content(2), SIZE))
+    await power_of_all(stage)
+    client = await stage.client("snapper")
+    await stage.on("snapper", client.snapshot(FILE, "/first"))
+    await other.write(3)
+    await writer.do(writer.file.sync())
+    reader = await stage.reader(stage.cluster.names[0])
+    assert await reader.read(SIZE, SIZE) == content(2), "a sync that succeeded did not write again what was lost"
+
+
+STORIES = {story.__name__: story for story in (copy_of_a_copy, copy_beside_a_dead_holder, lost_writes_behind_a_copy)}

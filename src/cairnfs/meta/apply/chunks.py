@@ -108,7 +108,7 @@ def chunk_copied(txn: MetaWrite, record: ChunkCopied) -> None:
     assert txn.get(CHUNKS, key(record.new)) is None, record
     assert txn.get(PURGED, key(record.new)) is None, record
     put_counters(txn, _seen(_seen(counters, record.version), record.barrier))
-    put_chunk(txn, record.new, copied_row(record))
+    put_chunk(txn, record.new, copied_row(record, old))
     txn.put(CHUNKS_OF, key2(record.inode, record.index), key(record.new))
     release(txn, record.old, inode=record.inode, index=record.index, now_ns=0, barrier=record.barrier)
 
@@ -164,7 +164,7 @@ def closed_row(row: ChunkRow, record: ChunkClosed) -> ChunkRow:
     )
 
 
-def copied_row(record: ChunkCopied) -> ChunkRow:
+def copied_row(record: ChunkCopied, old: ChunkRow) -> ChunkRow:
     return ChunkRow(
         version=record.version,
         members=record.members,
@@ -176,6 +176,7 @@ def copied_row(record: ChunkCopied) -> ChunkRow:
         inode=record.inode,
         index=record.index,
         base_length=record.length,
+        broken_at=old.broken_at,  # versions of all chunks come from one counter: writers compare with any of them
     )
 
 

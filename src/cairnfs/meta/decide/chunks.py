@@ -166,7 +166,7 @@ def copy_chunk(view: MetaRead, command: CopyChunk, _choice: Choice) -> Decision[
         barrier=command.barrier,
         goal=file.replicas,
     )
-    return Decision(ChunkReply(handle=command.new, row=copied_row(record)), [record])
+    return Decision(ChunkReply(handle=command.new, row=copied_row(record, old)), [record])
 
 
 def purge_done(view: MetaRead, command: PurgeDone, _choice: Choice) -> Decision[Done]:
