@@ -12,6 +12,9 @@ Invariants:
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
+
+import msgspec
 
 from cairnfs.checksum import crc32c, piece_crcs
 from cairnfs.client.connection import Connection
@@ -240,6 +243,7 @@ class Reader:
         )
         if not _verify(reply, payload, block_bytes):
             self._connection.counters.checksums_failed += 1
+            await self._have_verified(address, request, reply, payload)
             raise ChecksumError(what=f"bytes of chunk {known.place.handle:016x} from {address}")
         if not reply.start <= piece.start or (is_direct and reply.start != start):
             raise PeerError(what=f"asked for bytes from {start}, got them from {reply.start}", peer=address)
@@ -250,6 +254,20 @@ class Reader:
         if not is_direct:
             target[:count] = payload[skip : skip + count]
         return count
+
+    async def _have_verified(self, address: str, request: ReadChunk, reply: ChunkData, payload: memoryview) -> None:
+        """Rule 16: have the server look itself at the first block that is wrong; a small read makes it do that.
+
+        It finds its replica corrupt, sets it aside and reports it; or the bytes were changed only on the way.
+        """
+        block_bytes = self._connection.geometry.block_bytes
+        pairs = zip_longest(reply.crcs, piece_crcs(payload, block_bytes))
+        wrong = next((number for number, (said, found) in enumerate(pairs) if said != found), 0)
+        look = msgspec.structs.replace(request, offset=reply.start + wrong * block_bytes, length=1)
+        try:
+            await self._connection.caller.call_for_payload(address, look, timeout_s=_TRY_S)
+        except CairnError as error:
+            logger.warning("replica is corrupt chunk=%016x server=%s why=%s", request.handle, address, error)
 
 
 def _verify(reply: ChunkData, payload: memoryview, block_bytes: int) -> bool:
