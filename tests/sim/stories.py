@@ -4,7 +4,7 @@
 """
 
 from tests.sim.guards import power_of_all
-from tests.sim.stage import FILE, SIZE, Stage, content
+from tests.sim.stage import FILE, FOLDER, SIZE, Stage, content
 
 from cairnfs.sim.cluster import MASTER
 
@@ -54,4 +54,23 @@ async def lost_writes_behind_a_copy(stage: Stage) -> None:
     assert await reader.read(SIZE, SIZE) == content(2), "a sync that succeeded did not write again what was lost"
 
 
-STORIES = {story.__name__: story for story in (copy_of_a_copy, copy_beside_a_dead_holder, lost_writes_behind_a_copy)}
+async def server_that_cannot_begin(stage: Stage) -> None:
+    """A disk has failed, and the master is a new one: its epoch cannot be stored there, so no session gets anywhere."""
+    await stage.make(1)
+    victim = stage.members[0]
+    stage.world.tree(victim, FOLDER).faults.fail_writes = True
+    stage.cluster.crash(MASTER)
+    await stage.cluster.restart(MASTER)
+    await stage.pause(1)
+
+    def is_replaced() -> bool:
+        reign = stage.cluster.master.reign
+        return len(reign.live_current(stage.row, stage.handle)) >= 3
+
+    await stage.cluster.until(is_replaced)
+
+
+STORIES = {
+    story.__name__: story
+    for story in (copy_of_a_copy, copy_beside_a_dead_holder, lost_writes_behind_a_copy, server_that_cannot_begin)
+}

@@ -61,6 +61,11 @@ class Session:
     free_bytes: int = 0
     total_bytes: int = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """True once a part of its report is here. A server whose disks have failed may register for ever."""
+        return self.reported or self.page > 0
+
     def take_disks(self, disks: list[DiskReport]) -> None:
         self.disks = disks
         self.free_bytes = sum(disk.free for disk in disks if not disk.failed)
@@ -123,7 +128,8 @@ class Sessions:
         if self._by_server.get(session.server) is session:
             del self._by_server[session.server]
         self._by_number.pop(session.number, None)
-        self._last_heard[session.server] = session.heard_s
+        if session.has_begun:
+            self._last_heard[session.server] = session.heard_s
         if restarted:
             self._served_until[session.server] = 0.0
         elif session.serves_until_s:
@@ -179,9 +185,11 @@ class Sessions:
         return now_s >= self._served_until.get(server, self._assumed_s)
 
     def gone_for_s(self, server: ServerId, now_s: float) -> float:
-        """Return how long a server has been unheard; one that was never heard counts from this master's start."""
+        """Return how long a server has told nothing of its replicas; if it never did, since this master's start."""
         session = self._by_server.get(server)
-        return now_s - (session.heard_s if session is not None else self._last_heard.get(server, self._started_s))
+        if session is not None and session.has_begun:
+            return now_s - session.heard_s
+        return now_s - self._last_heard.get(server, self._started_s)
 
     def unheard(self) -> list[ServerId]:
         """Return the known servers that have not reported to this master, in order of their ids."""
