@@ -67,6 +67,7 @@ def test_a_disk_of_another_cluster_is_refused_and_not_touched(cluster, tmp_path)
     with said.open("wb") as log:
         server = subprocess.Popen(command("chunkserver", *arguments), stderr=log, env=environment())
     assert wait_until(lambda: b"belongs to cluster" in said.read_bytes(), 15), said.read_bytes()
+    assert b"ERROR" in said.read_bytes()
     server.terminate()
     assert server.wait(15) in (0, 7)
     assert b"Traceback" not in said.read_bytes()

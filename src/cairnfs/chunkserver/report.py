@@ -18,7 +18,16 @@ from dataclasses import dataclass
 
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.secondary import report_of
-from cairnfs.errors import CairnError, LowerEpochError, NotLeaderError, SessionLostError
+from cairnfs.errors import (
+    BadRequestError,
+    CairnError,
+    FormatError,
+    LowerEpochError,
+    NotLeaderError,
+    ProtocolVersionError,
+    SessionLostError,
+    WrongClusterError,
+)
 from cairnfs.ids import ChunkHandle, ChunkVersion, ClusterId
 from cairnfs.limits import META_CALL_S, ORDER_TIMEOUT_S, REPORT_PAGE_MAX, Geometry
 from cairnfs.rpc.server import Server
@@ -39,6 +48,11 @@ _PAUSE_MIN_S, _PAUSE_MAX_S = 0.05, 1.0
 """Between two attempts to find the leading master."""
 _CHANGES_MAX = 2_000
 """Changes of one kind in one heartbeat: the rest comes with the next."""
+
+_NEED_A_PERSON = (WrongClusterError, ProtocolVersionError, FormatError, BadRequestError)
+"""Refusals that no waiting ends: wrong address, foreign disk, older program, copied disk."""
+_SAY_AGAIN_S = 60.0
+"""Between two reminders of them."""
 
 _LEASES_MAX = 10_000
 """Leases that ask for more time in one heartbeat."""
@@ -67,6 +81,7 @@ class Reporter:
         self._master = ""
         self._exclusions_upto = 0
         self._failures = 0
+        self._said_at_s = float("-inf")
 
     # ---- sessions
 
@@ -80,7 +95,7 @@ class Reporter:
                 pause_s = _PAUSE_MIN_S
                 await self._keep_session()
             except CairnError as error:
-                logger.info("no session master=%s why=%s", self._master, error)
+                self._say_why(error)
                 if isinstance(error, NotLeaderError) and error.leader in self._masters:
                     self._next = self._masters.index(error.leader)
                 else:
@@ -88,6 +103,14 @@ class Reporter:
             self._context.standing.session = 0
             await asyncio.sleep(pause_s * (0.5 + self._context.env.random.random()))
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    def _say_why(self, error: CairnError) -> None:
+        now_s = self._context.now_s()
+        if not isinstance(error, _NEED_A_PERSON):
+            logger.info("no session master=%s why=%s", self._master, error)
+        elif now_s >= self._said_at_s + _SAY_AGAIN_S:
+            self._said_at_s = now_s
+            logger.error("refused by the master master=%s why=%s hint=%s", self._master, error, error.hint or "-")
 
     async def _register(self) -> None:
         context = self._context

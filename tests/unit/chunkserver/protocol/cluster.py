@@ -58,6 +58,7 @@ class Master:
         self.sessions = itertools.count(1)
         self.serves = True
         self.silent = False
+        self.refusal = None
         self.renews = True
         self.registered = {}
         self.heartbeats = []
@@ -84,6 +85,8 @@ class Master:
 
     async def register(self, peer, request, incoming):
         await self.hush()
+        if self.refusal is not None:
+            raise self.refusal
         self.registered[request.server] = request
         settings = Settings(
             heartbeat_s=1.0,

@@ -1,9 +1,11 @@
 """Belonging to the cluster: sessions, reports, heartbeats and stopping. Rules 2, 4, 5 and 20."""
 
+import logging
+
 import pytest
 from tests.unit.chunkserver.protocol.cluster import NAMES, pass_time, run
 
-from cairnfs.errors import ChunkMissingError, MutationFailedError, NotReadableError
+from cairnfs.errors import ChunkMissingError, MutationFailedError, NotReadableError, WrongClusterError
 
 
 def test_a_server_registers_and_reports_all_it_has():
@@ -20,6 +22,24 @@ def test_a_server_registers_and_reports_all_it_has():
         assert (shut.unbroken, shut.closed, shut.length) == (True, True, 5)
 
     run(story)
+
+
+def test_a_refusal_that_needs_a_person_is_an_error_said_once_a_minute(caplog):
+    """Method: the master refuses for two and a half minutes, and then does not."""
+
+    async def story(cluster):
+        cluster.master.refusal = WrongClusterError(what="the disk", expected="c" * 32, found="d" * 32)
+        await cluster.restart("b")
+        await pass_time(150)
+        said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert len(said) == 3
+        assert all("d" * 32 in text for text in said)
+        cluster.master.refusal = None
+        await cluster.settle()
+        assert cluster.servers["b"].context.standing.session
+
+    with caplog.at_level(logging.ERROR):
+        run(story)
 
 
 def test_gained_replicas_are_reported_until_a_heartbeat_is_answered():
