@@ -48,6 +48,7 @@ from cairnfs.wire.chunk_reads import (
 
 _ATTEMPTS = 16
 """A read that meets overwrites of its range again and again gives up after so many."""
+_MOMENT_MASK = 2**63 - 1
 
 
 # ------------------------------------------------------------------ bytes
@@ -77,7 +78,8 @@ async def read_chunk(context: Context, request: ReadChunk) -> Answer:
             chunk.served += 1
             context.count("reads")
             data, crcs, exact = answer
-            reply = ChunkData(version=version, start=start, crcs=crcs, exact=exact, age_s=age_s)
+            moment = _moment(context, replica, request)
+            reply = ChunkData(version=version, start=start, crcs=crcs, exact=exact, age_s=age_s, moment=moment)
             return Answer(reply, [data], None if exact else partial(context.buffers.give, data))
     raise NotReadableError(chunk=request.handle, why="its bytes change all the time")
 
@@ -198,6 +200,20 @@ async def _read_moment(
         context.buffers.give(data)
         return None
     return data, [crc for _, crc, _ in blocks], False
+
+
+def _moment(context: Context, replica: Replica, request: ReadChunk) -> int:
+    """Return what stays the same as long as nothing of `whole` is overwritten here. Contract 4, rule 8.
+
+    Pending bytes are never answered, so parts with equal moments are of the time of the last one.
+    """
+    if request.whole is None:
+        return 0
+    start, end = request.whole
+    size = context.geometry.block_bytes
+    blocks = range(start // size, -(-end // size))
+    last = max((replica.rewritten.get(block, 0) for block in blocks), default=0)
+    return (context.boot + last) & _MOMENT_MASK
 
 
 # ------------------------------------------------------------------ rounds and lengths

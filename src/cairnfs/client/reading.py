@@ -7,6 +7,7 @@ Invariants:
     1. Rule 16: every byte given out was verified here (blocks) or by the server with a checksum for the way.
     2. Rule 7: the end of a file is told only by `lengths.Lengths`, asked after the read began.
     3. Rule 8: one piece is one request at one replica; a piece that fails starts anew elsewhere.
+    4. Contract 4: the pieces of one chunk are of one moment, or they are read anew.
 """
 
 import logging
@@ -20,6 +21,7 @@ from cairnfs.checksum import crc32c, piece_crcs
 from cairnfs.client.connection import Connection
 from cairnfs.client.lengths import Lengths
 from cairnfs.client.locations import Known, Locations
+from cairnfs.client.moments import Moments
 from cairnfs.client.window import side_by_side
 from cairnfs.errors import (
     BusyError,
@@ -42,6 +44,8 @@ _IN_FLIGHT = 6
 """Pieces of one read under way at once: enough to hide a round trip, few enough for a server's patience."""
 _TRY_S = 5.0
 """A replica that is silent for so long is left for the next one; the last gets the whole data deadline."""
+_MOMENTS_MAX = 16
+"""A large read that meets overwrites of its range again and again gives up after so many tries, as a server does."""
 _SLOW_S = 1.0
 _PENALTY_S = 10.0
 """A replica that failed, or took longer than _SLOW_S, is tried last for so long."""
@@ -97,49 +101,70 @@ class Reader:
         if wanted == 0:
             return 0
         pieces = plan_pieces(offset, wanted, self._connection.geometry)
-        holes: dict[int, bool] = {}
+        for _ in range(_MOMENTS_MAX):
+            moments = Moments(pieces)
+            counts = await self._read_pieces(inode, pieces, view, moments, ages=ages)
+            short = [(piece, counts[piece]) for piece in pieces if counts[piece] < piece.length]
+            got = wanted
+            if short:
+                got = await self._settle(inode, offset, view[:wanted], short, moments, end=end)
+            if ages is not None or not moments.torn(pieces):
+                self._connection.counters.reads += 1
+                self._connection.counters.bytes_read += got
+                return got
+        raise _never_still(inode)
 
-        counts = await side_by_side(
-            [partial(self._read_piece, inode, piece, view, holes=holes, ages=ages) for piece in pieces],
-            width=_IN_FLIGHT,
-        )
-        short = [
-            replace(piece, start=piece.start + got, length=piece.length - got, at=piece.at + got)
-            for piece, got in zip(pieces, counts, strict=True)
-            if got < piece.length
-        ]
-        if short:
-            wanted = await self._settle(inode, offset, view[:wanted], short, end=end)
-        self._connection.counters.reads += 1
-        self._connection.counters.bytes_read += wanted
-        return wanted
+    async def _read_pieces(
+        self, inode: InodeId, pieces: list[Piece], view: memoryview, moments: Moments, *, ages: list[float] | None
+    ) -> dict[Piece, int]:
+        """Return how many bytes there were of each piece; those of one chunk are of one moment."""
+        holes: dict[int, bool] = {}
+        counts: dict[Piece, int] = {}
+        todo = pieces
+        for _ in range(_MOMENTS_MAX):
+            jobs = [
+                partial(self._read_piece, inode, piece, view, holes=holes, moments=moments, ages=ages) for piece in todo
+            ]
+            counts.update(zip(todo, await side_by_side(jobs, width=_IN_FLIGHT), strict=True))
+            todo = [] if ages is not None else moments.torn(pieces)
+            if not todo:
+                return counts
+        raise _never_still(inode)
 
     async def _settle(
-        self, inode: InodeId, offset: int, view: memoryview, short: list[Piece], *, end: int | None
+        self,
+        inode: InodeId,
+        offset: int,
+        view: memoryview,
+        short: list[tuple[Piece, int]],
+        moments: Moments,
+        *,
+        end: int | None,
     ) -> int:
         """Decide for each missing range: beyond the end of the file, a hole, or bytes that were not committed yet."""
         length = await self._lengths.of_inode(inode) if end is None else end
         wanted = max(0, min(len(view), length - offset))
         chunk_lengths: dict[int, int] = {}
-        for piece in short:
-            if piece.at >= wanted:
-                continue
+        for piece, got in short:
             count = min(piece.length, wanted - piece.at)
+            if count <= got:
+                continue
             if piece.index not in chunk_lengths:
                 chunk_lengths[piece.index] = await self._lengths.of_chunk(inode, piece.index)
-            data = max(0, min(count, chunk_lengths[piece.index] - piece.start))
-            if data:
-                await self._read_piece(inode, replace(piece, length=data), view, holes={}, whole=True)
+            data = max(got, min(count, chunk_lengths[piece.index] - piece.start))
+            if data > got:  # all of it, not only the rest: a piece is of one moment
+                await self._read_piece(inode, replace(piece, length=data), view, holes={}, moments=moments, whole=True)
             view[piece.at + data : piece.at + count] = bytes(count - data)
         return wanted
 
-    async def _read_piece(
+    async def _read_piece(  # noqa: PLR0913 - what a read consists of
         self,
         inode: InodeId,
         piece: Piece,
         view: memoryview,
         *,
         holes: dict[int, bool],
+        moments: Moments,
         whole: bool = False,
         ages: list[float] | None = None,
     ) -> int:
@@ -157,7 +182,7 @@ class Reader:
                 holes[piece.index] = True
                 return 0
             try:
-                return await self._from_replicas(known, piece, target, whole=whole, ages=ages)
+                return await self._from_replicas(known, piece, target, moments, whole=whole, ages=ages)
             except CairnError:
                 self._locations.forget(inode, piece.index, only=known)
                 raise
@@ -170,7 +195,14 @@ class Reader:
         )
 
     async def _from_replicas(
-        self, known: Known, piece: Piece, target: memoryview, *, whole: bool, ages: list[float] | None
+        self,
+        known: Known,
+        piece: Piece,
+        target: memoryview,
+        moments: Moments,
+        *,
+        whole: bool,
+        ages: list[float] | None,
     ) -> int:
         handle = known.place.handle
         failed: CairnError = NoCopyError(chunk=handle, why="no live replica is known")
@@ -181,7 +213,7 @@ class Reader:
             patience_s = self._connection.config.data_timeout_s if is_last else _TRY_S
             began_s = self._connection.env.clock.now_s()
             try:
-                got = await self._from_one(address, known, piece, target, patience_s=patience_s, ages=ages)
+                got = await self._from_one(address, known, piece, target, moments, patience_s=patience_s, ages=ages)
             except CairnError as error:
                 if not _next_may_help(error):
                     raise
@@ -214,12 +246,13 @@ class Reader:
         self._avoid_until_s = {server: until_s for server, until_s in self._avoid_until_s.items() if until_s > now_s}
         self._avoid_until_s[address] = now_s + _PENALTY_S
 
-    async def _from_one(
+    async def _from_one(  # noqa: PLR0913 - what a request consists of
         self,
         address: str,
         known: Known,
         piece: Piece,
         target: memoryview,
+        moments: Moments,
         *,
         patience_s: float,
         ages: list[float] | None,
@@ -237,6 +270,7 @@ class Reader:
             offset=start,
             length=end - start,
             stale_ok=ages is not None,
+            whole=moments.whole(piece.index),
         )
         reply, payload = await self._connection.caller.call_for_payload(
             address, request, timeout_s=patience_s, into=target if is_direct else None
@@ -249,6 +283,7 @@ class Reader:
             raise PeerError(what=f"asked for bytes from {start}, got them from {reply.start}", peer=address)
         if ages is not None:
             ages.append(reply.age_s)
+        moments.note(piece.index, address, reply.version, reply.moment)
         skip = piece.start - reply.start
         count = max(0, min(len(target), len(payload) - skip))
         if not is_direct:
@@ -274,6 +309,10 @@ def _verify(reply: ChunkData, payload: memoryview, block_bytes: int) -> bool:
     if reply.exact:
         return reply.crcs == [crc32c(payload)] or (not payload and reply.crcs in ([], [0]))
     return reply.start % block_bytes == 0 and reply.crcs == piece_crcs(payload, block_bytes)
+
+
+def _never_still(inode: InodeId) -> CairnError:
+    return BusyError(what=f"inode {inode} is overwritten faster than it can be read")
 
 
 def _next_may_help(error: CairnError) -> bool:

@@ -94,6 +94,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self.now_ns = 0
         self.limit_ns: int | None = None
         self.steps_per_moment_max = STEPS_PER_MOMENT_MAX
+        self.is_over = False
+        """The world is being closed: no new task runs."""
         self._chance = chance
         self._trace = trace
         self._task_numbers = itertools.count()
@@ -152,7 +154,12 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> SimTask:
         context: Context | None = kwargs.get("context")
         incarnation = CURRENT.get() if context is None else context.get(CURRENT)
-        return SimTask(coro, loop=loop, number=next(self._task_numbers), incarnation=incarnation, **kwargs)
+        if self.is_over:
+            coro.close()  # the last words of another task started it: it never runs
+        task = SimTask(coro, loop=loop, number=next(self._task_numbers), incarnation=incarnation, **kwargs)
+        if self.is_over:
+            task.forget()
+        return task
 
     # -------------------------------------------------------------- one step
 

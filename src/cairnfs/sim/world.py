@@ -138,9 +138,14 @@ class SimWorld:
             if host.life is not None:
                 host.life.is_alive = False
         self._dead_tasks += self.loop.tasks_of(None)
-        for task in self._dead_tasks:
-            task.forget()
-            _close_quietly(task)
+        self.loop.is_over = True
+        asyncio._set_running_loop(self.loop)  # noqa: SLF001 - last words may start tasks, which then are closed unrun
+        try:
+            for task in self._dead_tasks:
+                task.forget()
+                _close_quietly(task)
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
         self._dead_tasks.clear()
         self.loop.set_exception_handler(lambda loop, context: None)
         if not self.loop.is_closed():

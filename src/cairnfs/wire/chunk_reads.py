@@ -29,6 +29,8 @@ class ChunkData(Reply, tag=0x130):
     exact: bool
     age_s: float = 0.0
     """`stale_ok` only: how old the proof of freshness is."""
+    moment: U63 = 0
+    """With `whole` only: equal in two answers of one server and version if none of it was overwritten between them."""
 
 
 class ReadChunk(Request[ChunkData], tag=0x30):
@@ -45,6 +47,8 @@ class ReadChunk(Request[ChunkData], tag=0x30):
     offset: OffsetInChunk
     length: Annotated[int, Meta(ge=1, le=READ_BYTES_MAX)]
     stale_ok: bool = False
+    whole: tuple[OffsetInChunk, LengthInChunk] | None = None
+    """Start and end of a larger read that this is a part of: its parts must be of one moment (contract 4)."""
 
 
 class Length(Reply, tag=0x131):
