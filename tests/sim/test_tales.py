@@ -8,7 +8,7 @@ from tests.sim.tales import TALES
 from cairnfs.sim.cluster import QUICK
 
 CONFIG = replace(QUICK, serving_lease_quiet_s=10.0)
-SEEDS = range(4)
+SEEDS = range(5)
 
 
 @pytest.mark.parametrize("name", TALES)

@@ -134,6 +134,10 @@ class Trouble:
         setattr(self.world.tree(name, FOLDER).faults, fault, True)
         await self._pause(1.0, 8.0)
         self._mend(name)
+        # A journal that could not be written is a failed disk (rule 25) until an operator starts the server again.
+        if self.world.is_up(name):
+            self.cluster.crash(name)
+        await self._start(name)
 
     async def _slow(self) -> None:
         name = self._server()

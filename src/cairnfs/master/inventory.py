@@ -10,6 +10,9 @@ from typing import NamedTuple
 from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
 from cairnfs.wire.membership import ReplicaReport
 
+LOST_MAX = 10_000
+"""Losses remembered: only those of the last few heartbeats matter."""
+
 
 class Held(NamedTuple):
     """A replica as last reported: compact, for there are millions."""
@@ -28,6 +31,8 @@ class Inventory:
     def __init__(self) -> None:
         self._holders: dict[ChunkHandle, dict[ServerId, Held]] = {}
         self._of_server: dict[ServerId, dict[ChunkHandle, None]] = {}
+        self._lost: dict[tuple[ServerId, ChunkHandle], None] = {}
+        """Told to be lost, oldest first: what others say of these later is out of date."""
         self.highest = ChunkHandle(0)
         """Highest handle ever reported: above the next handle of our records, metadata were rolled back."""
 
@@ -43,11 +48,20 @@ class Inventory:
         self.set(server, report.handle, held)
 
     def set(self, server: ServerId, handle: ChunkHandle, held: Held) -> None:
+        self._lost.pop((server, handle), None)
         self._holders.setdefault(handle, {})[server] = held
         self._of_server.setdefault(server, {})[handle] = None
         self.highest = max(self.highest, handle)
 
+    def infer(self, server: ServerId, handle: ChunkHandle, held: Held) -> None:
+        """Enter what another server said of this one's replica, unless this one has told since that it is lost."""
+        if (server, handle) not in self._lost:
+            self.set(server, handle, held)
+
     def drop(self, server: ServerId, handle: ChunkHandle) -> None:
+        self._lost[server, handle] = None
+        if len(self._lost) > LOST_MAX:
+            del self._lost[next(iter(self._lost))]
         handles = self._of_server.get(server)
         if handles is not None:
             handles.pop(handle, None)

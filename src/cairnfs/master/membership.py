@@ -295,4 +295,4 @@ class Membership:
         for server, boot in row.members:
             session = reign.sessions.of(server)
             if session is not None and session.boot == boot:
-                reign.inventory.set(server, handle, held)
+                reign.inventory.infer(server, handle, held)
