@@ -65,6 +65,8 @@ PROBE_TIMEOUT_S = 0.5
 ORDER_BYTES_PER_S = 32 * MIB
 """A large mutation has a second more for each so many bytes before a wait for it counts as silence: a slow disk is not
 a dead server. Ours: rule 20 speaks of orders that a disk takes in no time."""
+FENCE_ANSWER_S = 20.0
+"""Rule 6: an overwrite that still waits for the fence is answered so that its client hears that the primary lives."""
 PENDING_READ_S = 1.0
 """Rule 7: a read that touches pending bytes waits so long, then it is refused and reported."""
 READAHEAD_AGE_S = 1.0

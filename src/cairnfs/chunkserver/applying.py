@@ -69,7 +69,7 @@ def enter_ranges(context: Context, chunk: Chunk, steps: Sequence[Step], length: 
     for step in steps:
         start, end = step.span(length)
         if context.safeguards.pending_ranges:
-            chunk.ranges.add(step.serial, start, end)
+            chunk.ranges.add(step.serial, start, end, length=length)
         if start < length:
             chunk.is_overwritten = True
         length = step.mutation.offset if step.mutation.kind is MutationKind.TRUNCATE else max(length, end)

@@ -143,7 +143,7 @@ def list_blocks(context: Context, request: ListBlocks) -> Blocks:
     chunk, replica = _source(context, request.handle, request.version)
     held = list(chunk.held)
     if chunk.lease is not None and chunk.lease.version == request.version:
-        held += [span for span in chunk.ranges.below(chunk.lease.base_length) if span not in held]
+        held += [span for span in chunk.ranges.overwriting() if span not in held]
     return Blocks(
         version=replica.state.version,
         length=replica.length,

@@ -63,8 +63,8 @@ class Policy:
     safeguards: Safeguards
     durable: bool
     """False: durability "memory", no flush for mutations."""
-    reserve_bytes: int | None = None
-    """None: rule 26."""
+    reserve_bytes: int = RESERVE_BYTES_MIN
+    reserve_fraction: float = RESERVE_FRACTION
     segment_bytes: int = 0
 
 
@@ -90,9 +90,7 @@ class DataDisk:
     @property
     def reserve_bytes(self) -> int:
         """Rule 26: bytes that only deletes and the journal may use."""
-        if self.policy.reserve_bytes is not None:
-            return self.policy.reserve_bytes
-        return max(RESERVE_BYTES_MIN, int(self.total_bytes * RESERVE_FRACTION))
+        return max(self.policy.reserve_bytes, int(self.total_bytes * self.policy.reserve_fraction))
 
     async def run(self, job: Callable[[], T], *, may_be_full: bool = False) -> T:
         """Run a job that writes or flushes.

@@ -28,15 +28,19 @@ class PendingRanges:
 
     committed: int = 0
     _ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _overwriting: dict[int, None] = field(default_factory=dict)
+    """Serials whose range began below the length of that moment."""
     _watches: list[Watch] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._ranges)
 
-    def add(self, serial: int, start: int, end: int) -> None:
-        """Enter the range [start, end) of a mutation, before its first byte is written."""
+    def add(self, serial: int, start: int, end: int, *, length: int) -> None:
+        """Enter the range [start, end) of a mutation, before its first byte is written to a replica of `length`."""
         assert serial > self.committed, (serial, self.committed)
         self._ranges[serial] = (start, end)
+        if start < length:
+            self._overwriting[serial] = None
         self.touch(start, end)
 
     def touch(self, start: int, end: int) -> None:
@@ -52,6 +56,7 @@ class PendingRanges:
         self.committed = serial
         for old in [number for number in self._ranges if number <= serial]:
             del self._ranges[old]
+            self._overwriting.pop(old, None)
         return True
 
     def touching(self, start: int, end: int) -> int:
@@ -63,9 +68,12 @@ class PendingRanges:
         """Bytes of all pending ranges."""
         return sum(end - start for start, end in self._ranges.values())
 
-    def below(self, length: int) -> list[tuple[int, int]]:
-        """Return the pending ranges that begin below `length`: overwrites, if that is the length of the base."""
-        return [(a, b) for a, b in self._ranges.values() if a < length]
+    def overwriting(self) -> list[tuple[int, int]]:
+        """Return the pending ranges that overwrite: a member left behind may show what was there before.
+
+        Bytes may have been written and read within the version, so the length of its base does not tell.
+        """
+        return [self._ranges[serial] for serial in self._overwriting]
 
     def watch(self, start: int, end: int) -> Watch:
         """Begin to watch the range of a read; give it back with `unwatch`."""
@@ -80,6 +88,7 @@ class PendingRanges:
     def begin_version(self) -> None:
         """Forget ranges and watermark of the version before; reads under way must begin anew."""
         self._ranges.clear()
+        self._overwriting.clear()
         self.committed = 0
         for watch in self._watches:
             watch.is_dirty = True

@@ -26,12 +26,13 @@ from cairnfs.errors import (
     BusyError,
     CairnError,
     ChunkFullError,
+    FencePendingError,
     MutationFailedError,
     NotPrimaryError,
     StaleVersionError,
 )
 from cairnfs.ids import ChunkVersion, Serial, ServerId
-from cairnfs.limits import CHUNK_QUEUE_MAX, DATA_CALL_S, META_CALL_S
+from cairnfs.limits import CHUNK_QUEUE_MAX, DATA_CALL_S, FENCE_ANSWER_S, META_CALL_S
 from cairnfs.wire.common import Lease
 from cairnfs.wire.membership import ClosedReport
 
@@ -197,10 +198,10 @@ class Primary:
         """Rule 6: an overwrite gets no serial before no server outside the set can be read any more."""
         if not self.context.safeguards.fence_before_overwrite:
             return
-        deadline_s = self.context.now_s() + DATA_CALL_S
+        deadline_s = self.context.now_s() + FENCE_ANSWER_S
         while not self.chunk.fence_done:  # ends at the deadline
             if not await self.chunk.changed.wait(deadline_s - self.context.now_s()):
-                raise NotPrimaryError(chunk=self.chunk.handle, why="the fence is not done")
+                raise FencePendingError(chunk=self.chunk.handle)
             self.check(version)
 
     # ---- the loop

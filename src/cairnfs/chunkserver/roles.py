@@ -129,7 +129,7 @@ class Chunk:
     def keep_held(self) -> None:
         """Before a version ends: its uncommitted overwrites stay unreadable until the next fence is done. Rule 6."""
         if self.lease is not None:
-            for span in self.ranges.below(self.lease.base_length):
+            for span in self.ranges.overwriting():
                 if span not in self.held:
                     self.held.append(span)
 

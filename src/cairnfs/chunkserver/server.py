@@ -62,7 +62,15 @@ class Chunkserver:
             AddressInUseError: nothing is running.
         """
         buffers = Buffers()
-        store = await Store.open(self._env, self._config.data, cluster=None, geometry=None, safeguards=self._safeguards)
+        store = await Store.open(
+            self._env,
+            self._config.data,
+            cluster=None,
+            geometry=None,
+            safeguards=self._safeguards,
+            reserve_bytes=self._config.reserve_bytes,
+            reserve_fraction=self._config.reserve_fraction,
+        )
         cluster = store.cluster or ""
         server = Server(self._env, role="chunkserver", cluster=cluster, boot=self.boot, buffers=buffers)
         caller = Caller(self._env, role="chunkserver", boot=self.boot, cluster=cluster, buffers=buffers)

@@ -30,7 +30,7 @@ from cairnfs.chunkserver.replica import Replica
 from cairnfs.env import Env
 from cairnfs.errors import BusyError, CairnError, DiskFailedError, FormatError, WrongClusterError
 from cairnfs.ids import ChunkHandle, ChunkVersion, ClusterId, DiskId, Epoch, Serial, ServerId, format_handle
-from cairnfs.limits import JOURNAL_SEGMENT_BYTES, Geometry
+from cairnfs.limits import JOURNAL_SEGMENT_BYTES, RESERVE_BYTES_MIN, RESERVE_FRACTION, Geometry
 from cairnfs.safeguards import Safeguards
 from cairnfs.tasks import Nursery
 from cairnfs.units import SECOND_NS
@@ -43,10 +43,16 @@ class Store:
     """Made by `Store.open`; ends with `close`."""
 
     def __init__(
-        self, env: Env, *, safeguards: Safeguards, durability: str, reserve_bytes: int | None, segment_bytes: int
+        self,
+        env: Env,
+        *,
+        safeguards: Safeguards,
+        durability: str,
+        reserve: tuple[int, float],
+        segment_bytes: int,
     ) -> None:
         self._env, self._safeguards, self._durability = env, safeguards, durability
-        self._reserve_bytes, self._segment_bytes = reserve_bytes, segment_bytes
+        self._reserve, self._segment_bytes = reserve, segment_bytes
         self._folders: list[Folder] = []
         self._disks: dict[DiskId, DataDisk] = {}
         self._checkpointers: list[Checkpointer] = []
@@ -75,12 +81,14 @@ class Store:
         geometry: Geometry | None,
         safeguards: Safeguards,
         durability: str = "disk",
-        reserve_bytes: int | None = None,
+        reserve_bytes: int = RESERVE_BYTES_MIN,
+        reserve_fraction: float = RESERVE_FRACTION,
         segment_bytes: int = JOURNAL_SEGMENT_BYTES,
     ) -> "Store":
         """Lock the folders, check whose they are, replay their journals and load their replicas.
 
-        Cluster None: a fresh folder is left as it is until `adopt`. `reserve_bytes` None: rule 26.
+        Cluster None: a fresh folder is left as it is until `adopt`. Rule 26: the larger of `reserve_bytes` and
+        `reserve_fraction` of each disk is kept free.
 
         Raises:
             FolderInUseError: another process serves one of them.
@@ -89,7 +97,11 @@ class Store:
         """
         assert folders, "a chunkserver needs a data folder"
         store = cls(
-            env, safeguards=safeguards, durability=durability, reserve_bytes=reserve_bytes, segment_bytes=segment_bytes
+            env,
+            safeguards=safeguards,
+            durability=durability,
+            reserve=(reserve_bytes, reserve_fraction),
+            segment_bytes=segment_bytes,
         )
         store._folders = await open_folders(env, folders)
         async with AsyncExitStack() as stack:
@@ -123,7 +135,8 @@ class Store:
             geometry=geometry,
             safeguards=self._safeguards,
             durable=self._durability != "memory",
-            reserve_bytes=self._reserve_bytes,
+            reserve_bytes=self._reserve[0],
+            reserve_fraction=self._reserve[1],
             segment_bytes=self._segment_bytes,
         )
         for folder in self._folders:

@@ -27,6 +27,7 @@ from cairnfs.errors import (
     ConnectError,
     ConnectionLostError,
     DataMissingError,
+    FencePendingError,
     LostWritesError,
     TooFewCopiesError,
 )
@@ -43,7 +44,7 @@ R = TypeVar("R", bound=Reply)
 
 _FINAL = (LostWritesError, ChunkFullError)
 """Errors that a retry at the same chunk cannot mend: the caller decides."""
-_SAME_LEASE = (DataMissingError, ChecksumError, BusyError)
+_SAME_LEASE = (DataMissingError, ChecksumError, BusyError, FencePendingError)
 """Errors that say nothing against the primary."""
 
 
@@ -81,6 +82,7 @@ class Mutator:
                 random=self._connection.env.random,
                 clock=self._connection.env.clock,
                 timeout_s=self._connection.config.data_timeout_s,
+                extends=(FencePendingError,),
             )
         finally:
             self._connection.counters.retries += max(0, attempts.count - 1)

@@ -171,3 +171,18 @@ class ChunkOpenError(CairnError):
 
     def __str__(self) -> str:
         return f"{len(self.chunks)} chunks are open, the first is {format_handle(self.chunks[0])}"
+
+
+@dataclass(eq=False, kw_only=True)
+class FencePendingError(CairnError):
+    """The overwrite waits until no replica that was left behind can be read (rule 6). Nothing happened; ask again.
+
+    The wait ends by itself: when the server that was left behind confirms, or after its serving lease.
+    """
+
+    code = 3014
+    retry = Retry.LATER
+    chunk: ChunkHandle
+
+    def __str__(self) -> str:
+        return f"an overwrite of chunk {format_handle(self.chunk)} waits for the readers of a replica left behind"

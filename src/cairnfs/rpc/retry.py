@@ -28,7 +28,7 @@ Refresh = Callable[[CairnError], Awaitable[None] | None]
 """Forgets what was cached, and may ask the master at once."""
 
 
-async def with_retries(
+async def with_retries(  # noqa: PLR0913 - what to do for each kind of error
     attempt: Callable[[], Awaitable[T]],
     *,
     random: Chance,
@@ -36,6 +36,7 @@ async def with_retries(
     timeout_s: float,
     refresh: Refresh | None = None,
     may_repeat: bool = True,
+    extends: tuple[type[CairnError], ...] = (),
 ) -> T:
     """Return what `attempt` returns, trying again within `timeout_s` as its errors allow.
 
@@ -43,10 +44,13 @@ async def with_retries(
     an error that leaves open whether it happened is raised. Each attempt must have a deadline of its own: one that is
     under way at the end is not broken off, because then nobody could say whether it happened.
 
+    `extends`: errors of a peer that lives and works on it: the time begins anew, up to twice `timeout_s` in all.
+
     Raises:
         CairnError: the last error; what it says about what happened is about the last attempt.
     """
     deadline_s = clock.now_s() + timeout_s
+    last_s = deadline_s + timeout_s
     pauses = _Pauses()
     stale: CairnError | None = None  # what the next attempt must refresh for
     while True:  # ends at the deadline
@@ -64,6 +68,8 @@ async def with_retries(
                 raise
             if error.retry is Retry.REFRESH:
                 stale = error
+            if isinstance(error, extends):
+                deadline_s = min(last_s, clock.now_s() + timeout_s)
             wait_s = pauses.after(error.retry) * (0.5 + random.random())
             if clock.now_s() + wait_s >= deadline_s:
                 raise

@@ -12,6 +12,7 @@ from cairnfs.errors import (
     BusyError,
     CallTimeoutError,
     ConnectError,
+    FencePendingError,
     NotLeaderError,
     NotPrimaryError,
     WrongClusterError,
@@ -117,3 +118,13 @@ def test_a_refresh_that_fails_for_ever_ends_at_the_deadline():
 def test_other_exceptions_pass():
     with pytest.raises(ZeroDivisionError):
         raise attempts([ZeroDivisionError()])[0]
+
+
+def test_an_error_that_shows_progress_begins_the_time_anew_up_to_twice_in_all():
+    waiting = FencePendingError(chunk=ChunkHandle(1))
+    patient = {"timeout_s": 10, "extends": (FencePendingError,)}
+    outcome, times, _ = attempts([waiting] * 500, **patient)
+    assert outcome is waiting
+    assert 18 < times[-1] <= 20
+    _, impatient, _ = attempts([waiting] * 500, timeout_s=10)
+    assert impatient[-1] <= 10

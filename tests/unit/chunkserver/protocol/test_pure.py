@@ -44,7 +44,7 @@ spans = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(lambda pair: (pair
 def test_what_is_pending_is_what_is_above_the_watermark(ranges, committed, span):
     pending = PendingRanges()
     for serial, (start, end) in enumerate(ranges, 1):
-        pending.add(serial, start, end)
+        pending.add(serial, start, end, length=0)
     committed = min(committed, len(ranges))
     pending.commit(committed)
     touching = [
@@ -62,7 +62,7 @@ def test_a_read_is_told_of_mutations_that_touch_its_range_meanwhile(ranges, span
     pending = PendingRanges()
     watch = pending.watch(*span)
     for serial, (start, end) in enumerate(ranges, 1):
-        pending.add(serial, start, end)
+        pending.add(serial, start, end, length=0)
     assert watch.is_dirty == any(start < span[1] and span[0] < end for start, end in ranges)
     pending.unwatch(watch)
     watch.is_dirty = False
@@ -108,3 +108,13 @@ def test_block_checksums_are_those_of_the_bytes_in_each_block(data, offset, cuts
         expected.append(crc32c(data[at : at + count]))
         at += count
     assert block_crcs(offset, views, 8) == expected
+
+
+def test_a_range_that_begins_below_the_length_of_its_moment_overwrites_until_it_is_committed():
+    pending = PendingRanges()
+    pending.add(1, 0, 10, length=0)
+    pending.add(2, 5, 20, length=10)
+    pending.add(3, 20, 30, length=20)
+    assert pending.overwriting() == [(5, 20)]
+    pending.commit(2)
+    assert pending.overwriting() == []
