@@ -116,3 +116,24 @@ def test_of_two_concurrent_writers_of_a_range_one_wins_on_every_replica(seed):
             await cluster.on_client(lambda client: assert_copies_are_equal(cluster, client))
 
     play(seed, scene)
+
+
+def test_writers_whose_pushes_do_not_fit_together_all_finish():
+    """Rule 27: the push buffer has room for one of three writes at a time; what was dropped is pushed again."""
+
+    async def scene(cluster: SimCluster) -> None:
+        await cluster.on_client(make)
+        for server in cluster.servers.values():
+            server.context.pushed._limit_bytes = 3 * MIB
+        writers = [
+            cluster.world.loop.create_task(
+                cluster.on_client(lambda client, n=n: overwrite(client, range(n, n + 3)), host=f"writer{n}")
+            )
+            for n in (1, 11, 21)
+        ]
+        for writer in writers:
+            await writer
+        assert assert_of_one_write(await cluster.on_client(read_range)) in (3, 13, 23)
+        await cluster.on_client(lambda client: assert_copies_are_equal(cluster, client))
+
+    play(5, scene)
