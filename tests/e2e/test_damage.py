@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from tests.e2e.tools import ok
+from tests.e2e.tools import ok, run
 
 import cairnfs
 from cairnfs.cluster.waiting import wait_until
@@ -54,18 +54,19 @@ def test_a_damaged_chunk_file_is_read_from_elsewhere_and_repaired(own_cluster, d
 def test_a_damaged_file_of_an_open_chunk_costs_no_acknowledged_record(own_cluster, damage):
     """Method: each member of the chunk that is appended to is damaged in turn, the primary too."""
     with cairnfs.connect(own_cluster.address) as fs:
-        records = []
+        records = bytearray()
         for turn in range(3):
-            records += [random.Random(turn).randbytes(SIZE // 6) for _ in range(3)]
-            for record in records[-3:]:
+            for number in range(3):
+                record = random.Random(10 * turn + number).randbytes(SIZE // 6)
                 fs.append("/file", record)
+                records.extend(record)
             chunk = last_chunk(own_cluster, closed=False)
             victim = own_cluster.named(chunk["replicas"][turn % 3]["address"])
             damage(chunk_file(own_cluster, victim, chunk))
             with cairnfs.connect(own_cluster.address, near=own_cluster.addresses[victim]) as reader:
-                assert reader.read_bytes("/file") == b"".join(records)
+                assert reader.read_bytes("/file") == records
             assert wait_until(lambda victim=victim: quarantined(own_cluster, victim), PATIENCE_S)
-            assert wait_until(lambda: whole(own_cluster, b"".join(records)), PATIENCE_S)
+            assert wait_until(lambda: whole(own_cluster, records), PATIENCE_S)
     unharmed(own_cluster)
 
 
@@ -111,3 +112,42 @@ def unharmed(cluster):
     for name, server in cluster.servers.items():
         assert server.running, name
         assert "Traceback" not in cluster.log(name), cluster.log(name)
+
+
+def test_full_disks_refuse_new_bytes_and_lose_none(own_cluster):
+    """Goal: rule 26. Method: the reserve is set above the size of the disk. A mount of its own needs root: not here."""
+    data = random.Random(1).randbytes(SIZE)
+    for path in ("/kept", "/removed"):
+        ok(own_cluster, "put", "-", path, stdin=data)
+    reserve(own_cluster, reserve_bytes=2**60)
+    shown = run("status", CAIRN_MASTER=own_cluster.address)
+    assert shown.returncode == 1
+    assert b"full disks" in shown.stdout
+
+    ended = run("put", "-", "/new", stdin=data, CAIRN_MASTER=own_cluster.address, CAIRN_CLIENT_META_TIMEOUT_S="2")
+    assert ended.returncode == 6, ended
+    assert b"2 chunkservers needed, 0 usable\nhint: `cairn status`" in ended.stderr
+    assert ok(own_cluster, "cat", "/kept") == data
+    ok(own_cluster, "mkdir", "/folder")
+    ok(own_cluster, "rm", "--now", "/removed")
+    assert wait_until(lambda: held(own_cluster) == 3, PATIENCE_S), held(own_cluster)
+
+    reserve(own_cluster)
+    ok(own_cluster, "put", "-", "/new", stdin=data)
+    assert ok(own_cluster, "cat", "/new") == ok(own_cluster, "cat", "/kept") == data
+    unharmed(own_cluster)
+
+
+def reserve(cluster, **settings):
+    """Restart all chunkservers with these settings."""
+    cluster.chunkserver_settings = settings
+    for name in cluster.chunkservers:
+        assert cluster.terminate(name) == 0
+    for name in cluster.chunkservers:
+        cluster.restart(name)
+    cluster.wait_ready()
+
+
+def held(cluster):
+    """How many replicas stand on the disks."""
+    return sum(1 for name in cluster.chunkservers for _ in (cluster.folder / name / "cairn").glob("??/??/*.dat"))

@@ -72,6 +72,10 @@ def _faults(found: ClusterStatus, live: int) -> Iterator[str]:
     failed = [disk.folder for server in found.servers for disk in server.disks if disk.failed]
     if failed:
         yield f"failed disks: {', '.join(failed)}"
+    heard = [server for server in found.servers if server.state == "live"]
+    full = [disk.folder for server in heard for disk in server.disks if not disk.free and not disk.failed]
+    if full:
+        yield f"full disks: {', '.join(full)}"
 
 
 def _servers(servers: list[ServerStatus]) -> None:

@@ -92,7 +92,8 @@ class ProcessCluster:
     ) -> None:
         self.folder = Path(folder)
         self._cluster = cluster or ClusterConfig(copies_min=min(2, chunkservers))
-        self._chunkserver_settings = dict(chunkserver_settings or {})
+        self.chunkserver_settings = dict(chunkserver_settings or {})
+        """Of the next start of each."""
         arguments = ["--data", str(self.folder / MASTER), *_pairs(master_settings or {})]
         self.servers = {MASTER: Server(MASTER, self.folder / "master.log", [MASTER, *arguments], listen)}
         for number in range(1, chunkservers + 1):
@@ -228,7 +229,7 @@ class ProcessCluster:
         if server.name == MASTER:
             return server.arguments
         data = self.folder / server.name
-        return ["chunkserver", "--data", str(data), "--master", self.address, *_pairs(self._chunkserver_settings)]
+        return ["chunkserver", "--data", str(data), "--master", self.address, *_pairs(self.chunkserver_settings)]
 
     def _spawn(self, server: Server) -> int:
         """Start the child; return the end of the pipe on which it will tell its address."""

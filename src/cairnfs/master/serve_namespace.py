@@ -144,8 +144,11 @@ class Namespace:
     async def create_file(self, _peer: Peer, request: CreateFile, _incoming: Incoming) -> Created:
         check_path(request.path)
         reign = self._reign
-        placement = self._placement(request) if request.with_chunk else None
-        created = await reign.execute(request, placement)
+        placement, refusal = self._placement(request) if request.with_chunk else (None, None)
+        try:
+            created = await reign.execute(request, placement)
+        except TooFewCopiesError as error:
+            raise refusal or error from error
         first = created.first
         if first is not None and placement is not None and first.version == placement.version:
             created = msgspec.structs.replace(created, first=self._locate.fresh_place(first))
@@ -162,16 +165,16 @@ class Namespace:
             created = msgspec.structs.replace(created, tail=status.tail)
         return created
 
-    def _placement(self, request: CreateFile) -> Placement | None:
-        """Choose before; None if there are too few servers: the decision refuses, unless the file is there already."""
+    def _placement(self, request: CreateFile) -> tuple[Placement | None, TooFewCopiesError | None]:
+        """Choose before; if there are too few servers the decision refuses, unless the file is there already."""
         goal = request.replicas
         if goal is None:
             with self._reign.store.read() as view:
                 goal = self._folder_goal(view, request.path)
         try:
-            return self._choosing.placement(goal, near=request.near)
-        except TooFewCopiesError:
-            return None
+            return self._choosing.placement(goal, near=request.near), None
+        except TooFewCopiesError as error:
+            return None, error
 
     def _folder_goal(self, view: Any, path: bytes) -> int:  # noqa: ANN401 - a view, by structure
         folder, name = parent_and_name(path)

@@ -22,6 +22,7 @@ def test_bytes_survive_a_restart_on_a_real_disk(tmp_path):
             geometry=Geometry(),
             safeguards=ALL_ON,
             reserve_bytes=0,
+            reserve_fraction=0.0,
             segment_bytes=100_000,
         )
 

@@ -198,7 +198,8 @@ class World:
         return UnevenDisk(files, self.chance) if self.chance else MemoryDisk(files)
 
     async def open(self, **more) -> Store:
-        options = {"cluster": CLUSTER, "geometry": SMALL, "safeguards": ALL_ON, "reserve_bytes": 0} | more
+        whose = {"cluster": CLUSTER, "geometry": SMALL, "safeguards": ALL_ON}
+        options = whose | {"reserve_bytes": 0, "reserve_fraction": 0.0} | more
         return await Store.open(self.env, list(self.trees), **options)
 
     async def kill(self, store: Store) -> None:
