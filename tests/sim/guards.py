@@ -237,7 +237,7 @@ async def filter_repeats(stage: Stage) -> None:
     await slow.write(2)
     stage.world.cut(stage.primary, "slow", one_way=True)
     first = stage.later(slow.write(3))
-    await stage.pause(0.2)
+    await stage.pause(0.8)
     await quick.write(4)
     reader = await stage.reader(stage.others[0])
     assert await reader.show() == 4
