@@ -79,6 +79,7 @@ class Background:
         """Free what was in the trash for long enough. GFS paper, section 4.4.1."""
         reign = self._reign
         self._forget_leases()
+        reign.exclusions.forget_quiet_maps(reign.now_s())
         before_ns = reign.env.clock.wall_ns() - int(reign.config.trash_s * SECOND_NS)
         for _ in range(SWEEPS_MAX):
             swept = await reign.execute(ExpireTrash(before_ns=before_ns))

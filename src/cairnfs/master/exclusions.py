@@ -106,6 +106,11 @@ class Exclusions:
             return False
         return self._are_old_maps_quiet(handle, now_s)
 
+    def forget_quiet_maps(self, now_s: float) -> None:
+        """Forget copies that nobody asks about any more. Called now and then."""
+        for handle in list(self._old_map):
+            self._are_old_maps_quiet(handle, now_s)
+
     def _are_old_maps_quiet(self, handle: ChunkHandle, now_s: float) -> bool:
         """A copy may have been copied again: readers may still know any map on the way here (rule 9)."""
         passed: list[ChunkHandle] = []

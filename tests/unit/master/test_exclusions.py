@@ -91,3 +91,16 @@ def test_overwrites_of_a_copy_wait_for_the_barrier_of_what_it_was_copied_from():
     assert not exclusions.is_fenced(new, [1, 2, 3], 1.0), "also members: they hold the old chunk too"
     exclusions.confirm(session, list(session.pending))
     assert exclusions.is_fenced(new, [1, 2, 3], 1.0)
+
+
+def test_a_copy_of_a_copy_waits_for_readers_of_every_map_on_the_way():
+    _, exclusions = book(1, 2, 3)
+    first, second = ChunkHandle(8), ChunkHandle(9)
+    exclusions.map_changed(first, H)
+    session = exclusions.add(ServerId(3), OUT, now_s=0.0)
+    exclusions.map_changed(second, first)
+    exclusions.forget_quiet_maps(1.0)
+    assert not exclusions.is_fenced(second, [1, 2], 1.0)
+    exclusions.confirm(session, list(session.pending))
+    exclusions.forget_quiet_maps(1.0)
+    assert exclusions.is_fenced(second, [1, 2], 1.0)
