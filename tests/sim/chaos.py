@@ -174,14 +174,18 @@ async def append_records(cluster: SimCluster, client: Client, history: History, 
         await cluster.pause(chance.uniform(0.0, 0.4))
 
 
-def seed_is_odd(world: SimWorld) -> int:
-    """Odd seeds have two sources of trouble at once."""
-    return world.seed % 2
-
-
 def client_near(cluster: SimCluster, host: str, near: str) -> Client:
     config = ClientConfig(master=(MASTER_ADDRESS,), near=f"{near}:7410", readahead_bytes=0)
     return Client(cluster.world.env(host), config)
+
+
+async def make_trouble(world: SimWorld, cluster: SimCluster, told: list[str], kinds: tuple[str, ...]) -> None:
+    """Odd seeds have two sources of trouble at once."""
+    sources = [Trouble(cluster, world.stream(f"trouble {number}"), told) for number in range(1 + world.seed % 2)]
+    makers = [world.loop.create_task(each.rounds(ROUNDS, kinds)) for each in sources]
+    for maker in makers:
+        await maker
+    await sources[0].end()
 
 
 async def live(cluster: SimCluster, after: list, told: list[str], kinds: tuple[str, ...]) -> History:
@@ -217,12 +221,8 @@ async def live(cluster: SimCluster, after: list, told: list[str], kinds: tuple[s
     start("stretcher", lambda client: stretch(cluster, client, is_over, stretched), near="cs1")
     start("namer", lambda client: use_names(cluster, client, is_over, names), near="cs2")
     start("snapper", lambda client: take_snapshots(cluster, client, is_over, history, taken, file=FILE))
-    sources = [Trouble(cluster, world.stream(f"trouble {number}"), told) for number in range(1 + seed_is_odd(world))]
-    makers = [world.loop.create_task(each.rounds(ROUNDS, kinds)) for each in sources]
     try:
-        for maker in makers:
-            await maker
-        await sources[0].end()
+        await make_trouble(world, cluster, told, kinds)
     finally:
         history.is_over = True
     for task in tasks:
