@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from cairnfs.cli.common import document, line, table
+from cairnfs.cli.lazy import Lazy, LazyGroup
 from cairnfs.cli.serve import ServeOptions, serve, serve_options
 from cairnfs.cli.settings import ROLES, default_data, files_looked_at, load, parse_pairs
 from cairnfs.config import ChunkserverConfig, ClusterConfig, MasterConfig
@@ -28,6 +29,11 @@ class Size(click.ParamType[int]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+
+_OF_MASTER = {
+    "dump": Lazy("cairnfs.cli.metadata", "dump_metadata", "write all metadata as lines of JSON"),
+    "load": Lazy("cairnfs.cli.metadata", "load_metadata", "make a metadata folder from a dump"),
+}
 
 _config = click.option("--config", metavar="FILE", help="settings file, read before the others")
 _set = click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="any other setting; see `cairn config`")
@@ -87,7 +93,7 @@ def initialise_folder(folder: str, config: ClusterConfig) -> str:
     return asyncio.run(make())
 
 
-@click.command()
+@click.group(cls=LazyGroup, table=_OF_MASTER, invoke_without_command=True)
 @click.option("--data", metavar="FOLDER", help="folder of the metadata, made by `cairn init`")
 @_listen
 @_advertise
@@ -95,7 +101,12 @@ def initialise_folder(folder: str, config: ClusterConfig) -> str:
 @_config
 @serve_options
 def master(*, serving: ServeOptions, config: str | None, pairs: tuple[str, ...], **flags: object) -> None:
-    """Run the master of a cluster until Ctrl-C or SIGTERM."""
+    """Run the master of a cluster until Ctrl-C or SIGTERM.
+
+    With a command: work on the metadata of a master that does not run.
+    """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     settings = load(MasterConfig, flags=_flags(flags, pairs), config_file=config).config
     if not settings.data:
         settings = msgspec.structs.replace(settings, data=default_data("master"))
