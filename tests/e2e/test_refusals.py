@@ -1,5 +1,6 @@
 """What a server must refuse, in words that say what to do; and how it ends."""
 
+import contextlib
 import os
 import random
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import pytest
 from tests.e2e.tools import command, environment, ok, run
 
+from cairnfs.checksum import crc32c
 from cairnfs.cluster.processes import MASTER, ProcessCluster, StartError
+from cairnfs.cluster.producers import Producers
 from cairnfs.cluster.waiting import wait_until
 from cairnfs.config import ClusterConfig
 from cairnfs.env.addresses import split_address
@@ -162,6 +165,37 @@ def test_garbage_on_every_port_leaves_everything_serving(cluster):
     for name, server in cluster.servers.items():
         assert server.running, name
         assert "Traceback" not in cluster.log(name), cluster.log(name)
+
+
+def test_garbage_on_every_port_under_load_costs_no_record(own_cluster, tmp_path):
+    """Goal: rule 27 while the servers work. Method: peers that send garbage, and peers that then fall silent, come and
+    stay while producers append.
+    """
+    from tests.e2e.frames import broken_frames
+
+    silent = []
+    with Producers(own_cluster.address, "/log", tmp_path / "producers", count=2) as producers:
+        assert wait_until(lambda: len(producers.acknowledged()) > 20, 30)
+        for number, data in enumerate([*garbage(), *broken_frames()]):
+            for address in own_cluster.addresses.values():
+                peer = socket.create_connection(split_address(address), timeout=5)
+                with contextlib.suppress(OSError):  # the server may have hung up already
+                    peer.sendall(data)
+                if number % 2:
+                    peer.close()
+                else:
+                    silent.append(peer)
+        acked = len(producers.acknowledged())
+        assert wait_until(lambda: len(producers.acknowledged()) > acked + 50, 30)
+        assert producers.stop() == []
+        data = memoryview(ok(own_cluster, "cat", "/log"))
+        records = producers.acknowledged()
+    assert all(crc32c(data[each.offset : each.offset + each.length]) == each.crc for each in records)
+    for peer in silent:
+        peer.close()
+    for name, server in own_cluster.servers.items():
+        assert server.running, name
+        assert "Traceback" not in own_cluster.log(name), own_cluster.log(name)
 
 
 def test_no_master_at_the_address_says_what_to_do():
