@@ -71,6 +71,8 @@ def test_a_disk_of_another_cluster_is_refused_and_not_touched(cluster, tmp_path)
         server = subprocess.Popen(command("chunkserver", *arguments), stderr=log, env=environment())
     assert wait_until(lambda: b"belongs to cluster" in said.read_bytes(), 15), said.read_bytes()
     assert b"ERROR" in said.read_bytes()
+    shown = run("status", CAIRN_MASTER=cluster.address).stdout
+    assert b"and was refused" in shown, shown
     server.terminate()
     assert server.wait(15) in (0, 7)
     assert b"Traceback" not in said.read_bytes()

@@ -1,5 +1,6 @@
 """A picture of the cluster for people: answers `wire.status` from memory and constant-time counts."""
 
+from cairnfs.errors import WrongClusterError
 from cairnfs.ids import BootId, ServerId
 from cairnfs.limits import LIST_PAGE_MAX
 from cairnfs.master.garbage import Garbage
@@ -34,9 +35,11 @@ class StatusPage:
         self._repairing = repairing
         self._garbage = garbage
         self._durability = Durability(reign.config.durability)
+        self._server: Server | None = None
 
     def serve(self, server: Server) -> None:
         """Register the handlers."""
+        self._server = server
         server.on(GetClusterInfo, self.info)
         server.on(GetStatus, self.status)
         server.on(GetChunkTable, self.chunk_table)
@@ -62,6 +65,7 @@ class StatusPage:
         seen = self._repairing.census
         warnings = [reign.rolled_back] if reign.rolled_back else []
         warnings += self._garbage.warnings()
+        warnings += self._strangers()
         return ClusterStatus(
             cluster=reign.identity.cluster,
             epoch=reign.epoch,
@@ -85,6 +89,15 @@ class StatusPage:
             missing_handles=list(seen.missing_handles),
             warnings=warnings,
         )
+
+    def _strangers(self) -> list[str]:
+        """Say who asks here in vain: a server with a foreign disk or a wrong address is in no other list."""
+        refused = self._server.refused_lately() if self._server is not None else []
+        return [
+            f"a peer at {host} belongs to cluster {error.expected} and was refused"
+            for host, error in refused
+            if isinstance(error, WrongClusterError)
+        ]
 
     def _servers(self) -> list[ServerStatus]:
         reign = self._reign

@@ -27,6 +27,9 @@ Q = TypeVar("Q", bound=Request[Any])
 
 __all__ = ["Answer", "Handler", "Peer", "Server"]
 
+_REFUSED_S = 60.0
+_REFUSED_MAX = 100
+"""Refused callers that are remembered, and how long. Rule 27."""
 _GOODBYE_S = 1.0
 """After its last answer a peer has so long to close its side; then the connection is reset."""
 
@@ -47,6 +50,7 @@ class Server:
         self._codec: RequestCodec | None = None
         self._listeners: list[Listener] = []
         self._sessions: dict[Session, None] = {}
+        self._refused: dict[tuple[str, str], tuple[float, float, CairnError]] = {}  # last said, last seen, why
         self._last_number = 0
         self._running = 0
         self._waiting: list[asyncio.Future[None]] = []  # for jobs or sessions to end
@@ -138,6 +142,23 @@ class Server:
     def session_lost(self, session: Session) -> None:
         self._sessions.pop(session, None)
         self._wake()
+
+    def hello_refused(self, peer: str, error: CairnError) -> None:
+        """Remember who was refused. Said once a minute: who comes in vain usually comes again every second."""
+        now_s = asyncio.get_running_loop().time()
+        key = (peer.rpartition(":")[0], str(error))
+        said_s, _, _ = self._refused.pop(key, (float("-inf"), 0.0, error))
+        if now_s >= said_s + _REFUSED_S:
+            said_s = now_s
+            logger.info("hello refused peer=%s why=%s", peer, error)
+        self._refused[key] = (said_s, now_s, error)
+        while len(self._refused) > _REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
+
+    def refused_lately(self) -> list[tuple[str, CairnError]]:
+        """Return (host, why) of callers refused within the last minute, for people."""
+        since_s = asyncio.get_running_loop().time() - _REFUSED_S
+        return [(host, error) for (host, _), (_, at_s, error) in self._refused.items() if at_s >= since_s]
 
     # ---- inside
 

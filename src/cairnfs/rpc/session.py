@@ -104,6 +104,8 @@ class Host(Protocol):
 
     def session_lost(self, session: "Session") -> None: ...
 
+    def hello_refused(self, peer: str, error: CairnError) -> None: ...
+
 
 class Session:
     """One connection of a server. The owner of its channel."""
@@ -226,7 +228,7 @@ class Session:
                 raise BadRequestError(what="the first message is no hello")
             hello, protocol = check_hello(head, cluster=host.cluster, me=f"the {host.role}")
         except CairnError as error:
-            logger.info("hello refused peer=%s why=%s", self._channel.peer, error)
+            host.hello_refused(self._channel.peer, error)
             self._channel.parser.stop()
             self._channel.send(refusal_frame(error))
             self._channel.close()
