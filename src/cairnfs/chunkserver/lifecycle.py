@@ -100,7 +100,8 @@ async def clone(disk: DataDisk, source: Replica, state: ReplicaState) -> Replica
         replica.header_sequence = replica.state_sequence = 1
         slots = table.pairs(0, len(crcs) - 1)
         table.unplaced.clear()
-        header = pack_header(state, cluster=disk.cluster, sequence=1)
+        # Until all is there: who finds a half copy after a crash must not take it for a damaged replica.
+        header = pack_header(replace(state, incomplete=True), cluster=disk.cluster, sequence=1)
         with disk.descriptors.lease(source.handle) as opened:
 
             def job() -> None:
@@ -108,10 +109,10 @@ async def clone(disk: DataDisk, source: Replica, state: ReplicaState) -> Replica
                 make_files(disk.files, state.handle)
                 data, sums = disk.files.open(data_name(state.handle)), disk.files.open(sum_name(state.handle))
                 try:
+                    sums.write(0, [header.ljust(HEADER_SLOT_BYTES, b"\0")])
                     data.copy_from(opened.data())
                     data.truncate(length)
                     data.sync()
-                    sums.write(0, [header.ljust(HEADER_SLOT_BYTES, b"\0")])
                     sums.write(SLOTS_START, [slots])
                     sums.sync()
                 finally:

@@ -97,6 +97,8 @@ class Chunkserver:
         self._server = server
         self.address = context.address = self._config.advertise or bound[0]
         self._start_tasks(context, server)
+        for what in store.damaged:
+            logger.warning("put aside at the start what=%s", what)
         logger.info(
             "chunkserver started address=%s server=%x replicas=%d", self.address, context.me, len(store.replicas)
         )

@@ -223,3 +223,28 @@ def test_an_acknowledged_plain_write_is_in_the_header():
             await again.close()
 
     run(main)
+
+
+def test_a_clone_broken_off_by_a_kill_is_whole_or_incomplete_and_no_damage():
+    """Goal: rule 12, a half-filled replica is marked. Method: the process ends before each operation of the copy."""
+
+    async def main():
+        for operations in range(40):
+            world = World()
+            store = await world.open()
+            replica = await make(store)
+            await put(store, replica, 0, b"x" * 2000, durable=True)
+            world.tree.stop_at = world.tree.operations + operations
+            job = asyncio.ensure_future(store.clone_local(replica, ChunkHandle(5), version=(3, 2), epoch=3))
+            await asyncio.sleep(0.01)
+            await world.kill(store)
+            await asyncio.gather(job, return_exceptions=True)
+            again = await world.open()
+            assert again.damaged == [], operations
+            assert await content(again, again.replicas[HANDLE]) == b"x" * 2000
+            copy = again.replicas.get(ChunkHandle(5))
+            if copy is not None and not copy.state.incomplete:
+                assert await content(again, copy) == b"x" * 2000
+            await again.close()
+
+    run(main)
