@@ -56,6 +56,23 @@ def test_up_takes_its_children_with_it(tmp_path, number, code):
         process.stdout.close()
 
 
+def test_a_second_signal_ends_up_at_once(tmp_path):
+    """Method: a stopped process gets both signals before it can act on the first."""
+    process, _ = start_up(tmp_path / "up")
+    try:
+        children = children_of(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(5) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+        assert wait_until(lambda: gone(children), 5)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_up_keeps_its_files_for_the_next_time(tmp_path):
     for content in (b"", b"kept"):
         process, said = start_up(tmp_path / "up")

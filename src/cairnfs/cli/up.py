@@ -89,5 +89,15 @@ def _wait(pipe: int, cluster: ProcessCluster) -> str:
                 if name == MASTER:
                     return MASTER
                 note(f"cairn: {name} ended; its log is {server.log}")
-        if any(number in STOP_SIGNALS for number in os.read(pipe, 64)):
+        stops = [number for number in os.read(pipe, 64) if number in STOP_SIGNALS]
+        if stops:
+            for number in STOP_SIGNALS:
+                signal.signal(number, _end_at_once)
+            if len(stops) > 1:
+                _end_at_once(stops[1])
             return ""
+
+
+def _end_at_once(number: int, *_: object) -> None:
+    """A second signal: nobody waits for the servers to end in order. The kernel kills them with this process."""
+    os._exit(128 + number)
