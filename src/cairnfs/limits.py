@@ -20,6 +20,8 @@ SMALL_MUTATION_BYTES = 64 * KIB
 """Up to here a mutation carries its bytes with the request and goes through the journal. Rules 10 and 24."""
 PIECE_BYTES = 1 * MIB
 """What a client pushes or reads at a time by default: large against a message, small against a socket's patience."""
+PUSH_BYTES = 2 * MIB
+"""What a large write pushes at a time: fewer messages than pieces; cut-through keeps the latency of the chain."""
 REPLICAS_DEFAULT = 3
 REPLICAS_MAX = 16
 
@@ -128,6 +130,8 @@ assert CHUNK_BYTES % BLOCK_BYTES == 0
 assert RECORD_BYTES_MAX * 4 == CHUNK_BYTES
 assert PIECE_BYTES <= PAYLOAD_BYTES_MAX
 assert PIECE_BYTES % BLOCK_BYTES == 0
+assert 2 * PUSH_BYTES <= PAYLOAD_BYTES_MAX
+assert PUSH_BYTES % BLOCK_BYTES == 0
 assert BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX
 assert CHUNK_BYTES // PIECE_BYTES <= PUSHES_MAX
 assert BATCH_PUSHED_BYTES_MAX <= PUSH_BUFFER_BYTES_MAX

@@ -1,6 +1,6 @@
 """One piece on its way to every member of its chunk. GFS paper, sections 3.1 and 3.2; rules 10 and 11, contract 3.
 
-    piece ──▶ pushes of 1 MiB along the chain, 8 at a time ──▶ one order that names them all ──▶ ack by every member
+    piece ──▶ pushes of 2 MiB along the chain, 4 at a time ──▶ one order that names them all ──▶ ack by every member
 
 Pushes of the next piece follow at once, while earlier pieces are ordered and applied.
 """
@@ -14,18 +14,18 @@ from cairnfs.client.mutating import Mutator, crcs_of, token_of
 from cairnfs.client.pieces import Piece
 from cairnfs.errors import CairnError
 from cairnfs.ids import DataId, InodeId
-from cairnfs.limits import PIECE_BYTES, SMALL_MUTATION_BYTES
+from cairnfs.limits import PUSH_BYTES, SMALL_MUTATION_BYTES
 from cairnfs.wire.mutations import WriteChunk, Written
 
-_PUSHES_IN_FLIGHT = 8
+_PUSHES_IN_FLIGHT = 4
 """Hides the round trips of the chain."""
 
 
 def cut_pushes(data: Buffer) -> list[memoryview]:
-    """Cut the bytes of a mutation to pushes of 1 MiB; the last is longer rather than there being a short one."""
+    """Cut the bytes of a mutation to pushes of 2 MiB; the last is longer rather than there being a short one."""
     view = memoryview(data).cast("B")
-    count = max(1, len(view) // PIECE_BYTES)
-    ends = [number * PIECE_BYTES for number in range(1, count)] + [len(view)]
+    count = max(1, len(view) // PUSH_BYTES)
+    ends = [number * PUSH_BYTES for number in range(1, count)] + [len(view)]
     return [view[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 

@@ -11,7 +11,7 @@ from tests.support.fake_cluster import fake_cluster
 from cairnfs.client.pieces import Tail, cut_at_chunk_ends
 from cairnfs.client.sending import cut_pushes
 from cairnfs.errors import BusyError, DataMissingError, ShutdownError
-from cairnfs.limits import PIECE_BYTES, UNSYNCED_BYTES_MAX
+from cairnfs.limits import PUSH_BYTES, UNSYNCED_BYTES_MAX
 from cairnfs.wire.mutations import PushData, SyncChunk, WriteChunk
 
 MIB = 1024 * 1024
@@ -38,12 +38,12 @@ def test_a_range_is_cut_at_chunk_ends_and_nowhere_else(offset, length, chunk_byt
     assert len(parts) == len({byte // chunk_bytes for byte in touched})
 
 
-@pytest.mark.parametrize("size", [1, PIECE_BYTES, 2 * PIECE_BYTES - 1, 2 * PIECE_BYTES, 5 * PIECE_BYTES + 7])
-def test_pushes_are_of_one_to_two_pieces(size):
+@pytest.mark.parametrize("size", [1, PUSH_BYTES, 2 * PUSH_BYTES - 1, 2 * PUSH_BYTES, 5 * PUSH_BYTES + 7])
+def test_pushes_are_of_one_size_but_the_last_up_to_twice(size):
     parts = cut_pushes(bytes(size))
     assert sum(map(len, parts)) == size
-    assert all(len(part) == PIECE_BYTES for part in parts[:-1])
-    assert len(parts[-1]) < 2 * PIECE_BYTES
+    assert all(len(part) == PUSH_BYTES for part in parts[:-1])
+    assert len(parts[-1]) < 2 * PUSH_BYTES
 
 
 def test_a_tail_is_full_at_a_multiple_of_the_piece_size_or_the_end_of_the_chunk():
@@ -59,13 +59,13 @@ def test_a_tail_is_full_at_a_multiple_of_the_piece_size_or_the_end_of_the_chunk(
 
 def test_a_large_write_inside_a_chunk_is_one_mutation():
     async def claim(cluster, fs):
-        data = os.urandom(3 * MIB + 5)
+        data = os.urandom(3 * PUSH_BYTES + 5)
         async with await fs.open("/file", "wb") as file:
             await file.pwrite(data, 100)
             assert [(one.offset, one.length, len(one.data)) for one in orders(cluster)] == [(100, len(data), 3)]
         assert await fs.read_bytes("/file") == bytes(100) + data
 
-    run(claim, chunk_bytes=4 * MIB)
+    run(claim, chunk_bytes=8 * MIB)
 
 
 def test_a_write_over_chunk_ends_is_one_mutation_for_each_chunk():
