@@ -367,3 +367,22 @@ def test_a_read_beyond_the_end_is_answered_empty_from_where_it_was_asked():
             assert bytes(data) == b"12345"[offset:]
 
     run(story)
+
+
+def test_checksums_are_those_of_the_bytes_while_the_last_block_grows_and_is_overwritten():
+    """Goal: rule 8. Method: large reads begin all the time, while the bytes behind their end are written twice."""
+
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        for _ in range(2):
+            await cluster.append(lease, b"x" * 35_000)
+        for length in range(70_000, 76_000, 100):
+            writes = [asyncio.ensure_future(cluster.write(lease, length, bytes([n]) * 100)) for n in range(3)]
+            while not all(write.done() for write in writes):
+                reads = [cluster.read(name, lease, 0, 256 * 1024) for name in "abc"]
+                for data in await asyncio.gather(*reads):
+                    assert data[:70_000] == b"x" * 70_000
+            await asyncio.gather(*writes)
+
+    for seed in range(3):
+        run(story, seed=seed, chunk_bytes=256 * 1024)
