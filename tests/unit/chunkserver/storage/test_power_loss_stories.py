@@ -236,7 +236,8 @@ def test_a_clone_broken_off_by_a_kill_is_whole_or_incomplete_and_no_damage():
             await put(store, replica, 0, b"x" * 2000, durable=True)
             world.tree.stop_at = world.tree.operations + operations
             job = asyncio.ensure_future(store.clone_local(replica, ChunkHandle(5), version=(3, 2), epoch=3))
-            await asyncio.sleep(0.01)
+            while not job.done():
+                await asyncio.sleep(0)
             await world.kill(store)
             await asyncio.gather(job, return_exceptions=True)
             again = await world.open()
