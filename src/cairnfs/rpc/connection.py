@@ -27,8 +27,9 @@ from cairnfs.wire.frame import FrameParser, FrameTarget, payload_size
 Payload = Sequence[Buffer] | Incoming
 Release = Callable[[], None]
 
-_SMALL_BYTES_MAX = 256 * KIB
-"""Small frames of one turn are joined up to here; then they leave at once, so that `unsent_bytes` knows of them."""
+_SMALL_BYTES_MAX = 1 * KIB
+"""Small frames of one turn are joined up to here; then they leave at once, so that the peer begins with the first while
+the rest is made. With all of a turn in one send two processes take turns: 22,000 lookups a second against 38,000."""
 
 
 class ChannelOwner(FrameTarget, Protocol):
