@@ -2,14 +2,14 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.sim.guards import SCENES
-from tests.sim.stage import Stage
 
 from cairnfs.config import MasterConfig
 from cairnfs.errors import CairnError
 from cairnfs.safeguards import Safeguards
 from cairnfs.sim.cluster import QUICK
 from cairnfs.sim.loop import SimError
+from cairnfs.sim.scenes.guards import SCENES
+from cairnfs.sim.stage import Stage
 
 CONFIG: MasterConfig = replace(QUICK, serving_lease_quiet_s=10.0)
 WITHOUT_REPAIR = replace(CONFIG, repairs_max=0)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests.sim import chaos
-from tests.sim.stage import Stage
-from tests.sim.stories import STORIES
 
 from cairnfs.sim.cluster import QUICK
+from cairnfs.sim.scenes.found import FOUND
+from cairnfs.sim.stage import Stage
 
 CONFIG = replace(QUICK, serving_lease_quiet_s=10.0)
 FILES = sorted((Path(__file__).parent / "regressions").glob("*.txt"))
@@ -23,4 +23,4 @@ def test_what_was_found_once_stays_mended(file: Path) -> None:
             chaos.run(seed)
             continue
         with Stage(seed, chunkservers=4, config=CONFIG) as stage:
-            stage.play(STORIES[name])
+            stage.play(FOUND[name])

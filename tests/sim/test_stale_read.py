@@ -8,11 +8,11 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
-from tests.sim.stage import SIZE, Stage, content
 
 from cairnfs.errors import CairnError
 from cairnfs.safeguards import Safeguards
 from cairnfs.sim.cluster import MASTER, QUICK
+from cairnfs.sim.stage import SIZE, Stage, content
 
 CONFIG = replace(QUICK, serving_lease_quiet_s=10.0)
 ONES = (Safeguards(serving_lease=False), Safeguards(fence_before_overwrite=False))

@@ -2,10 +2,10 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.sim.stage import Stage
-from tests.sim.tales import TALES
 
 from cairnfs.sim.cluster import QUICK
+from cairnfs.sim.scenes.tales import TALES
+from cairnfs.sim.stage import Stage
 
 CONFIG = replace(QUICK, serving_lease_quiet_s=10.0)
 SEEDS = range(5)

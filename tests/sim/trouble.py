@@ -3,8 +3,6 @@
 import random
 from collections.abc import Callable
 
-from tests.sim.stage import walk
-
 from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
 
 KINDS = (
@@ -180,8 +178,8 @@ class Trouble:
     async def _flip(self) -> None:
         if not self.world.is_up(ROTTEN):
             return
-        found = [(path, node) for path, node in walk(self.world.tree(ROTTEN, FOLDER)) if path.endswith(".dat")]
-        found = [(path, node) for path, node in sorted(found, key=lambda one: one[0]) if node.data]
+        files = self.world.tree(ROTTEN, FOLDER).walk()
+        found = [(path, node) for path, node in files if path.endswith(".dat") and node.data]
         if found:
             path, node = self.chance.choice(found)
             offset = self.chance.randrange(len(node.data))

@@ -200,18 +200,22 @@ class SimTree(MemoryTree):
         for node in self.nodes():
             node.lose_power(self.chance)
 
+    def walk(self) -> list[tuple[str, SimNode]]:
+        """Return every file with its path, in the order of the paths."""
+        found: list[tuple[str, SimNode]] = []
+        todo: list[tuple[str, MemoryFolder]] = [("", self.top)]
+        while todo:
+            before, folder = todo.pop()
+            for name, entry in folder.entries.items():
+                if isinstance(entry, MemoryFolder):
+                    todo.append((f"{before}{name}/", entry))
+                elif isinstance(entry, SimNode):
+                    found.append((f"{before}{name}", entry))
+        return sorted(found, key=lambda one: one[0])
+
     def nodes(self) -> list[SimNode]:
         """Return every file that has a name, each once."""
-        found: dict[int, SimNode] = {}
-        folders: list[MemoryFolder] = [self.top]
-        while folders:
-            for entry in folders.pop().entries.values():
-                if isinstance(entry, MemoryFolder):
-                    folders.append(entry)
-                elif isinstance(entry, SimNode):
-                    found[id(entry)] = entry
-        # In the order of the walk: the numbers serve only to see each once.
-        return list(found.values())
+        return list({id(node): node for _, node in self.walk()}.values())
 
     def node(self, name: str) -> SimNode:
         """Return a file of the disk, for a test that looks or damages behind everybody's back."""

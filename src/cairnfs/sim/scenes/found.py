@@ -1,12 +1,10 @@
 """Scenes of faults that were found once, told shortly: each fails on the tree before its fix.
 
-`tests/sim/regressions/*.txt` name a story (or `chaos`) and its seeds; `test_regressions.py` plays them.
+`tests/sim/regressions/*.txt` name a scene (or a storm) and its seeds; `test_regressions.py` plays them.
 """
 
-from tests.sim.guards import power_of_all
-from tests.sim.stage import FILE, FOLDER, SIZE, Stage, content
-
-from cairnfs.sim.cluster import MASTER
+from cairnfs.sim.cluster import FOLDER, MASTER
+from cairnfs.sim.stage import FILE, SIZE, Scene, Stage, content
 
 
 async def copy_of_a_copy(stage: Stage) -> None:
@@ -45,7 +43,7 @@ async def lost_writes_behind_a_copy(stage: Stage) -> None:
     await stage.make(1)
     writer, other = await stage.writer(), await stage.writer("other")
     await writer.do(writer.file.pwrite(content(2), SIZE))
-    await power_of_all(stage)
+    await stage.power_of_all()
     client = await stage.client("snapper")
     await stage.on("snapper", client.snapshot(FILE, "/first"))
     await other.write(3)
@@ -64,13 +62,13 @@ async def server_that_cannot_begin(stage: Stage) -> None:
     await stage.pause(1)
 
     def is_replaced() -> bool:
-        reign = stage.cluster.master.reign
+        reign = stage.reign
         return len(reign.live_current(stage.row, stage.handle)) >= 3
 
     await stage.cluster.until(is_replaced)
 
 
-STORIES = {
-    story.__name__: story
-    for story in (copy_of_a_copy, copy_beside_a_dead_holder, lost_writes_behind_a_copy, server_that_cannot_begin)
+FOUND: dict[str, Scene] = {
+    scene.__name__: scene
+    for scene in (copy_of_a_copy, copy_beside_a_dead_holder, lost_writes_behind_a_copy, server_that_cannot_begin)
 }

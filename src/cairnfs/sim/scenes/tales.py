@@ -1,18 +1,19 @@
-"""Scenes of single faults on the whole cluster, each for some seeds: `tests/sim/test_tales.py` plays them."""
+"""Scenes of single faults on the whole cluster, each for some seeds."""
 
 import asyncio
 from contextlib import suppress
 
-from tests.sim.guards import power_of_all
-from tests.sim.stage import FILE, FOLDER, SIZE, Stage, content
-
 from cairnfs.errors import BusyError, CairnError
-from cairnfs.sim.cluster import MASTER
+from cairnfs.sim.cluster import FOLDER, MASTER
+from cairnfs.sim.stage import FILE, SIZE, Scene, Stage, content
 
 
 async def truncated_under_a_reader(stage: Stage) -> None:
-    """Goal: rule 9. Method: a file is cut to nothing and written anew; a reader knows the old chunk, and the server
-    that holds it can be reached by the reader only."""
+    """Goal: rule 9.
+
+    Method: a file is cut to nothing and written anew; a reader knows the old chunk, and the server that holds it can
+    be reached by the reader only.
+    """
     await stage.make(1)
     writer = await stage.writer()
     await writer.write(2)
@@ -27,8 +28,11 @@ async def truncated_under_a_reader(stage: Stage) -> None:
 
 
 async def stopped_primary(stage: Stage) -> None:
-    """Goal: rules 2 and 5. Method: the primary's process is stopped until its lease is over, and goes on then, with
-    what readers and writers have asked it meanwhile."""
+    """Goal: rules 2 and 5.
+
+    Method: the primary's process is stopped until its lease is over, and goes on then, with what readers and writers
+    have asked it meanwhile.
+    """
     await stage.make(1)
     old, new = await stage.writer("old"), await stage.writer("new")
     await old.write(2)
@@ -51,7 +55,10 @@ async def stopped_primary(stage: Stage) -> None:
 
 
 async def master_dies_in_a_raise(stage: Stage) -> None:
-    """Goal: rules 1 and 3. Method: again and again a secondary is lost and the master dies a moment later."""
+    """Goal: rules 1 and 3.
+
+    Method: again and again a secondary is lost and the master dies a moment later.
+    """
     await stage.make(1)
     writer = await stage.writer()
     readers = [await stage.reader(name) for name in stage.cluster.names]
@@ -71,7 +78,10 @@ async def master_dies_in_a_raise(stage: Stage) -> None:
 
 
 async def source_dies_in_a_raise(stage: Stage) -> None:
-    """Goal: rule 12. Method: a write reaches some members only; one of those dies while the version is raised."""
+    """Goal: rule 12.
+
+    Method: a write reaches some members only; one of those dies while the version is raised.
+    """
     await stage.make(1)
     writer = await stage.writer()
     await writer.write(2)
@@ -88,33 +98,42 @@ async def source_dies_in_a_raise(stage: Stage) -> None:
 
 
 async def idle_chunks_are_durable(stage: Stage) -> None:
-    """Goal: rule 4. Method: acked but never synced; the lease ends unused, then everybody loses power."""
+    """Goal: rule 4.
+
+    Method: acked but never synced; the lease ends unused, then everybody loses power.
+    """
     await stage.make(1)
     writer = await stage.writer()
     await writer.do(writer.file.pwrite(content(2), SIZE))
     await stage.pause(30)
     assert stage.row.closed
-    await power_of_all(stage)
+    await stage.power_of_all()
     reader = await stage.reader(stage.cluster.names[0])
     assert await reader.read(2 * SIZE) == content(1) + content(2)
 
 
 async def synced_bytes_are_durable(stage: Stage) -> None:
-    """Goal: contract 5. Method: everybody loses power just after a sync, more than once."""
+    """Goal: contract 5.
+
+    Method: everybody loses power just after a sync, more than once.
+    """
     await stage.make(1)
     for number in (2, 3, 4):
         writer = await stage.writer(f"writer{number}")
         await writer.do(writer.file.pwrite(content(number), number * SIZE))
         await writer.write(number)
         await writer.do(writer.file.sync())
-        await power_of_all(stage)
+        await stage.power_of_all()
         reader = await stage.reader(stage.cluster.names[0])
         assert await reader.show() == number
         assert await reader.read(SIZE, number * SIZE) == content(number)
 
 
 async def failing_disk(stage: Stage) -> None:
-    """Goal: rule 25. Method: one member's disk begins to fail in the middle of writes and syncs."""
+    """Goal: rule 25.
+
+    Method: one member's disk begins to fail in the middle of writes and syncs.
+    """
     await stage.make(1)
     writer = await stage.writer()
     await writer.write(2)
@@ -127,12 +146,15 @@ async def failing_disk(stage: Stage) -> None:
             if name in stage.cluster.servers:
                 assert await (await stage.reader(name)).show() == number
     faults.fail_syncs = faults.fail_writes = faults.fail_reads = False
-    await power_of_all(stage)
+    await stage.power_of_all()
     assert await (await stage.reader(stage.cluster.names[0])).show() == 5
 
 
 async def full_disks(stage: Stage) -> None:
-    """Goal: rule 26. Method: all disks are full for a while; what was acked stays, deletes work, then all goes on."""
+    """Goal: rule 26.
+
+    Method: all disks are full for a while; what was acked stays, deletes work, then all goes on.
+    """
     await stage.make(1)
     writer = await stage.writer()
     await writer.write(2)
@@ -159,8 +181,10 @@ async def full_disks(stage: Stage) -> None:
 
 
 async def rotten_block(stage: Stage) -> None:
-    """Goal: rule 16. Method: a bit of a closed replica flips; who reads there gets the right bytes, and the replica
-    is replaced."""
+    """Goal: rule 16.
+
+    Method: a bit of a closed replica flips; who reads there gets the right bytes, and the replica is replaced.
+    """
     await stage.make(1)
     victim = stage.world.random.choice(stage.members)
     stage.flip(victim, stage.handle, stage.world.random.randrange(SIZE))
@@ -173,7 +197,10 @@ def is_whole(stage: Stage) -> bool:
 
 
 async def deleted_under_a_reader(stage: Stage) -> None:
-    """Goal: rule 21. Method: delete, undelete, delete for good: the file is whole each time, or gone."""
+    """Goal: rule 21.
+
+    Method: delete, undelete, delete for good: the file is whole each time, or gone.
+    """
     await stage.make(1)
     client = await stage.client("remover")
     reader = await stage.reader(stage.members[0])
@@ -186,7 +213,7 @@ async def deleted_under_a_reader(stage: Stage) -> None:
     await stage.cluster.until(lambda: not any(one.context.store.replicas for one in stage.cluster.servers.values()))
 
 
-TALES = {
+TALES: dict[str, Scene] = {
     tale.__name__: tale
     for tale in (
         truncated_under_a_reader,

@@ -1,0 +1,33 @@
+"""One scene per safeguard: with all on it passes, without that one something is seen to be wrong.
+
+Each scene is told by its docstring as Goal and Method; `cairn sim ablate` and the tests play every scene both ways.
+"""
+
+from cairnfs.sim.scenes import keeping, orders, reads
+from cairnfs.sim.stage import Scene
+
+SCENES: dict[str, Scene] = {
+    scene.__name__: scene
+    for scene in (
+        orders.ack_by_all,
+        orders.exact_version,
+        orders.serial_order,
+        orders.grant_bound_to_boot,
+        orders.refuse_lower_epoch,
+        orders.reconcile_before_result,
+        orders.restart_leaves_set,
+        orders.filter_repeats,
+        reads.serving_lease,
+        reads.fence_before_overwrite,
+        reads.exclusions_before_renewal,
+        reads.pending_ranges,
+        reads.length_by_round,
+        keeping.flush_before_append_ack,
+        keeping.redo_before_overwrite,
+        keeping.verify_before_merge,
+        keeping.exact_delete,
+        keeping.keep_last_copy,
+        keeping.safe_start,
+    )
+}
+"""Each by the name of its safeguard."""

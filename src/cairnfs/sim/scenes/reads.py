@@ -1,0 +1,99 @@
+"""Scenes of the safeguards of reads: rules 5 to 7. See `guards`."""
+
+from contextlib import suppress
+
+from cairnfs.errors import CairnError
+from cairnfs.sim.cluster import MASTER
+from cairnfs.sim.stage import SIZE, Stage
+from cairnfs.wire.chunk_reads import ChunkLength
+
+
+async def serving_lease(stage: Stage) -> None:
+    """Goal: rule 5.
+
+    Method: a replica that only the master cannot reach is left behind; a reader with a warm cache asks it long
+    after, when its serving lease is over.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    victim = stage.others[0]
+    reader = await stage.reader(victim)
+    stage.world.cut(victim, MASTER)
+    stage.world.cut(reader.host, MASTER)
+    await stage.raise_without(victim)
+    await writer.write(3)
+    late = stage.later(stage.pause(20))
+    with suppress(CairnError, TimeoutError):
+        assert await reader.show() == 3
+    await late
+
+
+async def fence_before_overwrite(stage: Stage) -> None:
+    """Goal: rule 6.
+
+    Method: as for the serving lease, but the reader comes at once: the lease still runs.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    victim = stage.others[0]
+    reader = await stage.reader(victim)
+    stage.world.cut(victim, MASTER)
+    await stage.raise_without(victim)
+    await writer.write(3)
+    assert await reader.show() == 3
+
+
+async def exclusions_before_renewal(stage: Stage) -> None:
+    """Goal: rule 5.
+
+    Method: a server is excluded while the master cannot reach it, the order is lost with its connection; then its
+    heartbeats get through again.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    victim = stage.others[0]
+    reader = await stage.reader(victim)
+    stage.world.cut(victim, MASTER)
+    await stage.raise_without(victim)
+    await stage.pause(1.5)
+    stage.world.heal(victim, MASTER, breaks=True)
+    await writer.write(3)
+    assert await reader.show() == 3
+
+
+async def pending_ranges(stage: Stage) -> None:
+    """Goal: rule 7.
+
+    Method: a write has reached one secondary and not the other; who reads at both goes not back.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    near, far = stage.others
+    first, second = await stage.reader(near), await stage.reader(far)
+    stage.world.cut(stage.primary, far)
+    write = stage.later(writer.write(3))
+    await stage.pause(0.1)
+    shown = await first.show()
+    assert await second.show() >= shown
+    await write
+
+
+async def length_by_round(stage: Stage) -> None:
+    """Goal: rule 7.
+
+    Method: a primary that nobody but a reader can reach is asked for the length.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    primary, others, version = stage.primary, stage.others, stage.row.version
+    stage.world.partition([primary], [MASTER, *others, "writer"])
+    await stage.raise_without(primary)
+    await writer.do(writer.file.pwrite(b"more", SIZE))
+    with suppress(CairnError):
+        told = await stage.order(primary, ChunkLength(handle=stage.handle, version=version))
+        assert told.length == SIZE + 4, "an older length was told"
