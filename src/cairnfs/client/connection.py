@@ -114,8 +114,12 @@ class Connection:
         assert failed is not None
         raise self._nobody(failed) from failed
 
-    async def ask(self, request: Request[R], *, timeout_s: float | None = None) -> R:
+    async def ask(
+        self, request: Request[R], *, timeout_s: float | None = None, final: tuple[type[CairnError], ...] = ()
+    ) -> R:
         """Ask the leading master; retry over all masters until `timeout_s` (default: the metadata deadline).
+
+        `final`: errors that are raised at once.
 
         Every request to a master is idempotent or carries `once`, so repeating it is always safe (contract 1).
 
@@ -132,6 +136,7 @@ class Connection:
                 random=self.env.random,
                 clock=self.env.clock,
                 timeout_s=limit_s,
+                final=final,
             )
         except ConnectError as error:
             raise self._nobody(error) from error

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cairnfs.client.connection import Connection
 from cairnfs.env.addresses import split_address
-from cairnfs.errors import BadRequestError, PeerError
+from cairnfs.errors import BadRequestError, ChunkFullError, PeerError, TooFewCopiesError
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
 from cairnfs.limits import LOCATIONS_MAX
 from cairnfs.tasks import Turns
@@ -135,6 +135,7 @@ class Locations:
 
         Raises:
             TooFewCopiesError, NoCopyError: no set could be made now. NotFoundError: no such chunk, not `create`.
+            ChunkFullError: `append`, and another chunk follows.
         """
         async with self._turns.hold(("lease", inode, index)):
             known = self.peek(inode, index)
@@ -150,7 +151,12 @@ class Locations:
                 suspect=accused.server,
                 append=append,
             )
-            places = await self._connection.ask(request, timeout_s=self._connection.config.data_timeout_s)
+            places = await self._connection.ask(
+                request,
+                timeout_s=self._connection.config.data_timeout_s,
+                # Rule 17: the record goes to another chunk, now.
+                final=(ChunkFullError, TooFewCopiesError) if append else (),
+            )
             if len(places.places) != 1:
                 raise PeerError(what=f"lease answered with {len(places.places)} places", peer="master")
             return self.remember(inode, places.places[0], asked_s=asked_s)

@@ -201,7 +201,7 @@ class _Attempts(Generic[T]):
                 append=self._append,
                 accused=self._accused,
             )
-        except TooFewCopiesError as error:
+        except (TooFewCopiesError, ChunkFullError) as error:
             if self._append:
                 return _Final(error)
             raise

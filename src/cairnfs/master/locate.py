@@ -7,12 +7,15 @@ again.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
 from cairnfs.errors import (
     BusyError,
     CairnError,
+    ChunkFullError,
     ChunkMissingError,
     ExistsError,
     NoCopyError,
@@ -99,6 +102,7 @@ class Locate:
             if found is None:
                 place = await self._add(request)
             else:
+                self._check_appendable(found, request)
                 place = self._ready(found, request) or await self._make_ready(found.handle, request)
             if place is not None:
                 return self._places(request.inode, place)
@@ -108,6 +112,18 @@ class Locate:
         with self._reign.store.read() as view:
             found = read.find_chunks(view, inode, index, 1)
         return found[0] if found else None
+
+    def _check_appendable(self, found: FileChunk, request: LeaseChunk) -> None:
+        """Rule 17: records are appended to the last chunk only, or one could come to stand before an earlier one.
+
+        Raises:
+            ChunkFullError: another chunk follows.
+        """
+        if request.append:
+            with self._reign.store.read() as view:
+                chunks = read.inode_row(view, request.inode).chunks
+            if found.index < chunks - 1:
+                raise ChunkFullError(chunk=found.handle)
 
     def _places(self, inode: InodeId, place: ChunkPlace) -> Places:
         with self._reign.store.read() as view:
@@ -139,6 +155,7 @@ class Locate:
                 found = self._look(request.inode, request.index)
                 if found is None or found.handle != handle:
                     return None
+                self._check_appendable(found, request)
                 if found.row.references > 1:
                     await self._copy(found, request)
                     return None
@@ -211,7 +228,7 @@ class Locate:
         if not request.create:
             raise NotFoundError(path=f"inode {request.inode} chunk {request.index}")
         reign = self._reign
-        async with reign.turns.hold(("add", request.inode)):
+        async with reign.turns.hold(("add", request.inode)), self._last_is_closed(request):
             if self._look(request.inode, request.index) is not None:
                 return None
             with reign.store.read() as view:
@@ -222,6 +239,26 @@ class Locate:
             except ExistsError:
                 return None
         return self.new_place(reply.handle, reply.row, request.index)
+
+    @asynccontextmanager
+    async def _last_is_closed(self, request: LeaseChunk) -> AsyncIterator[None]:
+        """While a chunk is added for a record: the one before it takes no more of them. Rule 17.
+
+        Ours: the paper's primary pads a chunk that is full (section 3.3), which nobody can undo. Here it is closed, and
+        might be opened again by a writer that knows only this one.
+
+        Raises:
+            NoCopyError: it is open and none of its members answers.
+        """
+        last = self._look(request.inode, request.index - 1) if request.append and request.index > 0 else None
+        if last is None:
+            yield
+            return
+        async with self._reign.turns.hold(last.handle):
+            row = self._reign.chunk(last.handle)
+            if row is not None and not row.closed:
+                await self._raising.seal(last.handle)
+            yield
 
     def new_place(self, handle: ChunkHandle, row: ChunkRow, index: int) -> ChunkPlace:
         """Enter the lease of a chunk just made and return its place with the lease as a token for the client."""

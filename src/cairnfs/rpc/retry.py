@@ -37,6 +37,7 @@ async def with_retries(  # noqa: PLR0913 - what to do for each kind of error
     refresh: Refresh | None = None,
     may_repeat: bool = True,
     extends: tuple[type[CairnError], ...] = (),
+    final: tuple[type[CairnError], ...] = (),
 ) -> T:
     """Return what `attempt` returns, trying again within `timeout_s` as its errors allow.
 
@@ -45,6 +46,8 @@ async def with_retries(  # noqa: PLR0913 - what to do for each kind of error
     under way at the end is not broken off, because then nobody could say whether it happened.
 
     `extends`: errors of a peer that lives and works on it: the time begins anew, up to twice `timeout_s` in all.
+
+    `final`: errors that the caller acts on at once, whatever they say of retries.
 
     Raises:
         CairnError: the last error; what it says about what happened is about the last attempt.
@@ -64,7 +67,7 @@ async def with_retries(  # noqa: PLR0913 - what to do for each kind of error
         except CairnError as error:
             # While something is stale only the refresh has failed, and a refresh changes nothing.
             happened = error.may_have_happened and stale is None
-            if error.retry is Retry.NEVER or (happened and not may_repeat):
+            if error.retry is Retry.NEVER or isinstance(error, final) or (happened and not may_repeat):
                 raise
             if error.retry is Retry.REFRESH:
                 stale = error

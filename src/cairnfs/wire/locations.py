@@ -39,7 +39,8 @@ class LeaseChunk(Request[Places], tag=0x21):
     copies it (a snapshot shares it), raises the version (closed, no lease, suspect reported), and answers when the
     new version is open.
 
-    Errors: NoCopyError, TooFewCopiesError (rule 19), NotFoundError (no such chunk and not `create`).
+    Errors: NoCopyError, TooFewCopiesError (rule 19), NotFoundError (no such chunk and not `create`), ChunkFullError
+    (`append`, and another chunk follows: rule 17).
     """
 
     idempotent = True
