@@ -57,6 +57,11 @@ class Master:
         """host:port for others; set by `start`."""
 
     @property
+    def is_started(self) -> bool:
+        """True once it leads; it may have been deposed since."""
+        return self._reign is not None
+
+    @property
     def epoch(self) -> Epoch:
         return self.reign.epoch
 

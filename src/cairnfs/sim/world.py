@@ -176,6 +176,11 @@ class SimWorld:
         """Return True between a start and a crash."""
         return name in self._hosts and self._hosts[name].life is not None
 
+    def tasks_of(self, name: str) -> list[SimTask]:
+        """Return the unfinished tasks of a host's present life."""
+        life = self.host(name).life
+        return [] if life is None else self.loop.tasks_of(life)
+
     def crash(self, name: str) -> None:
         """Kill -9: nothing of this life runs again; its pages stay with the kernel, which resets its connections."""
         self._end_life(name, says_goodbye=True)

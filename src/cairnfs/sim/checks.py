@@ -1,0 +1,217 @@
+"""What must hold of a whole cluster at any moment, seen from outside: invariants of the servers, looked at as they run.
+
+The users' side (acks, reads, names) is in `workload` and `model`. Numbers are those of docs/TESTING.md, where the list
+says what each means. Continuous claims are looked at every half second of virtual time, after every recovery, and at
+the end; claims about rest (Q) once all is mended and quiet.
+"""
+
+from collections.abc import Callable
+
+from cairnfs.chunkserver.format import parse_handle
+from cairnfs.client.filesystem import Client
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.meta import read
+from cairnfs.meta.check import check as check_metadata
+from cairnfs.meta.tables import ChunkRow
+from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
+from cairnfs.sim.model import ViolationError
+from cairnfs.sim.options import Mode, Options
+
+LOOK_S = 0.5
+REST_S = 600.0
+"""How long a healed cluster may take to have all its copies again."""
+TASKS_MAX = 400
+"""Of one server at rest: a leak shows as more (invariant 34)."""
+
+
+class Watch:
+    """Looks at the servers again and again, and remembers what may only grow."""
+
+    def __init__(self, cluster: SimCluster, options: Options) -> None:
+        self._cluster, self._options = cluster, options
+        self._versions: dict[tuple[str, ChunkHandle], ChunkVersion] = {}
+        self._epochs: dict[str, Epoch] = {}
+        self._rows: dict[ChunkHandle, ChunkVersion] = {}
+        self._owners: dict[ChunkHandle, int] = {}
+        self.looks = 0
+        self.is_over = False
+
+    async def run(self) -> None:
+        """Look every half second until it is over."""
+        while not self.is_over:
+            self.look()
+            await self._cluster.pause(LOOK_S)
+
+    def look(self) -> None:
+        """Check every continuous claim once. Raises ViolationError."""
+        self.looks += 1
+        rows = self._look_at_master()
+        self._look_at_replicas()
+        self._look_at_primaries()
+        if rows is not None:
+            self._look_at_sets(rows)
+            if self._options.mode is not Mode.BEYOND:
+                self._look_for_copies(rows)
+
+    # ------------------------------------------------------------------ the master
+
+    def _look_at_master(self) -> dict[ChunkHandle, ChunkRow] | None:
+        """13, 14, 21: versions and epochs never sink, handles are never used again."""
+        master = self._cluster.master
+        if master is None or not master.is_started or not self._cluster.world.is_up(MASTER):
+            return None
+        self._rise("the master's epoch", master.epoch)
+        with master.reign.store.read() as view:
+            rows = dict(read.each_chunk(view))
+        for handle, row in rows.items():
+            before = self._rows.get(handle, NO_VERSION)
+            if row.version < before:
+                raise ViolationError(f"13: the record of chunk {handle:016x} went from {before} back to {row.version}")
+        gone = [handle for handle in self._rows if handle not in rows and handle in self._owners]
+        for handle in gone:
+            self._owners[handle] = 0
+        for handle in rows:
+            if self._owners.get(handle, 1) == 0:
+                raise ViolationError(f"21: chunk {handle:016x} was removed, and is there again")
+            self._owners[handle] = 1
+        self._rows.update({handle: row.version for handle, row in rows.items()})
+        return rows
+
+    def _rise(self, what: str, epoch: Epoch) -> None:
+        if epoch < self._epochs.get(what, Epoch(0)):
+            raise ViolationError(f"26: {what} went from {self._epochs[what]} back to {epoch}")
+        self._epochs[what] = epoch
+
+    # ------------------------------------------------------------------ chunkservers
+
+    def _look_at_replicas(self) -> None:
+        """13, 26: what a server holds durably never goes back; 14: it is nothing that was never issued."""
+        master = self._cluster.master
+        for name, server in self._cluster.servers.items():
+            store = server.context.store
+            self._rise(f"the epoch that {name} has seen", store.max_epoch)
+            for handle, replica in store.replicas.items():
+                promised = max(replica.state.version, replica.state.promised)
+                if promised < self._versions.get((name, handle), NO_VERSION):
+                    before = self._versions[name, handle]
+                    raise ViolationError(f"13: {name} went from {before} back to {promised} for chunk {handle:016x}")
+                if not replica.gone:
+                    self._versions[name, handle] = promised
+                if master is not None and master.is_started and promised > master.reign.highest_version:
+                    raise ViolationError(f"14: {name} has {promised} of chunk {handle:016x}, which was never given out")
+        servers = self._cluster.servers
+        present = {(name, handle): None for name, one in servers.items() for handle in one.context.store.replicas}
+        for name, handle in [key for key in self._versions if key[0] in servers and key not in present]:
+            del self._versions[name, handle]
+
+    def _look_at_primaries(self) -> None:
+        """12: at most one server can complete an ack of a chunk; 15: its set is that of its lease."""
+        able: dict[ChunkHandle, str] = {}
+        for name, server in self._cluster.servers.items():
+            for primary in server.context.chunks.primaries():
+                chunk = primary.chunk
+                lease = chunk.lease
+                if lease is None or not chunk.is_member_of(lease.version):
+                    continue
+                members = {member.server: member.boot for member in lease.members}
+                if all(self._would_confirm(server_id, boot, chunk.handle, lease.version)
+                       for server_id, boot in members.items()):  # fmt: skip
+                    other = able.setdefault(chunk.handle, name)
+                    if other != name:
+                        raise ViolationError(
+                            f"12: {other} and {name} can both complete acks of chunk {chunk.handle:016x}"
+                        )
+
+    def _would_confirm(self, server_id: ServerId, boot: int, handle: ChunkHandle, version: ChunkVersion) -> bool:
+        for server in self._cluster.servers.values():
+            if server.server_id == server_id:
+                chunk = server.context.chunks.find(handle)
+                return server.context.boot == boot and chunk is not None and chunk.is_member_of(version)
+        return False
+
+    def _look_at_sets(self, rows: dict[ChunkHandle, ChunkRow]) -> None:
+        """16: what the master calls current is current: at the record's version or above, and whole."""
+        master = self._cluster.master
+        assert master is not None, "it was there a moment ago"
+        for handle, row in rows.items():
+            for session in master.reign.live_current(row, handle):
+                for server in self._cluster.servers.values():
+                    if server.server_id != session.server or server.context.boot != session.boot:
+                        continue
+                    replica = server.context.store.replicas.get(handle)
+                    if replica is not None and not replica.gone and replica.state.version < row.version:
+                        raise ViolationError(
+                            f"16: chunk {handle:016x} counts as current at {row.version} on a server "
+                            f"that has {replica.state.version}"
+                        )
+
+    def _look_for_copies(self, rows: dict[ChunkHandle, ChunkRow]) -> None:
+        """24, 29: no path removes the last copy: somewhere, up or down, a member of the record has its file."""
+        held: dict[ChunkHandle, None] = {}
+        for name in self._cluster.names:
+            for path, _ in self._cluster.world.tree(name, FOLDER).walk():
+                if "/trash/" not in path and "/quarantine/" not in path:
+                    handle = parse_handle(path.rpartition("/")[2])
+                    if handle is not None:
+                        held[handle] = None
+        for handle, row in rows.items():
+            if handle not in held and row.length > 0 and not row.is_new:
+                raise ViolationError(f"24: no disk has a copy of chunk {handle:016x}, which a file uses")
+
+
+# ---------------------------------------------------------------------- at rest
+
+
+async def check_rest(cluster: SimCluster, options: Options, client: Client) -> None:
+    """6, 20, 22, 25, 27, 34: when all is mended, every chunk has its copies, all are equal, and nothing is left over.
+
+    Raises:
+        ViolationError: which claim does not hold, and of what.
+    """
+    goal = min(options.replicas, options.chunkservers)
+    await _until(
+        cluster, lambda: _lacking(cluster, goal) == [], lambda: f"27: copies are missing: {_lacking(cluster, goal)}"
+    )
+    for handle, row in _rows(cluster).items():
+        hosts = [cluster.name_of(server) for server, _ in row.members]
+        digests = {name: digest for name, digest in cluster.digests(handle).items() if name in hosts}
+        if len({*digests.values()}) > 1:
+            raise ViolationError(f"6: the copies of chunk {handle:016x} differ: {digests}")
+    assert cluster.master is not None, "it was started"
+    with cluster.master.reign.store.read() as view:
+        faults = check_metadata(view)
+    if faults:
+        raise ViolationError(f"20, 22: the metadata are not consistent: {faults[:3]}")
+    for name in [MASTER, *cluster.names]:
+        tasks = len(cluster.world.tasks_of(name))
+        if tasks > TASKS_MAX:
+            raise ViolationError(f"34: {name} has {tasks} tasks at rest")
+    _ = client
+
+
+def _rows(cluster: SimCluster) -> dict[ChunkHandle, ChunkRow]:
+    assert cluster.master is not None, "it was started"
+    with cluster.master.reign.store.read() as view:
+        return dict(read.each_chunk(view))
+
+
+def _lacking(cluster: SimCluster, goal: int) -> list[str]:
+    """Return the chunks with fewer copies than wanted, as the master counts them and as the disks have them."""
+    assert cluster.master is not None, "it was started"
+    reign = cluster.master.reign
+    lacking = []
+    for handle, row in _rows(cluster).items():
+        current = [cluster.name_of(session.server) for session in reign.live_current(row, handle)]
+        held = cluster.digests(handle)
+        found = current if row.is_new and not held else [name for name in current if name in held]
+        if len(found) < min(goal, row.goal):
+            lacking.append(f"{handle:016x} on {current}")
+    return lacking
+
+
+async def _until(cluster: SimCluster, claim: Callable[[], bool], what: Callable[[], str]) -> None:
+    end_s = cluster.world.loop.time() + REST_S
+    while not claim():
+        if cluster.world.loop.time() > end_s:
+            raise ViolationError(f"{what()}, {REST_S:g} s after everything was mended")
+        await cluster.pause(1.0)

@@ -1,0 +1,365 @@
+"""What befalls a simulated cluster: a schedule that the seed draws before anything runs, and what carries it out.
+
+Each fault has its own moment and its own end, and needs no other: any part of a schedule is a schedule, so a failing
+one can be shrunk. Within the promises: bits rot and disks are lost on one host only, so that a good copy is left.
+
+    at 12.4 s  #7 crash      primary        for 6.1 s
+    at 14.0 s  #8 one-way    cs1 -> master  for 9.7 s
+"""
+
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from cairnfs.errors import CairnError, DiskFailedError
+from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
+from cairnfs.sim.options import Mode, Options
+
+ROTTEN = "cs0"
+"""The host whose disk may lie, so that at most one copy of each chunk is damaged."""
+PRIMARY, SECONDARY = "primary", "secondary"
+"""Whoever it is at that moment, of an open chunk."""
+LONGEST_S = 20.0
+
+SERVER_KINDS = (
+    "crash",
+    "power",
+    "crash in a job",
+    "pause",
+    "full disk",
+    "broken disk",
+    "slow disk",
+    "rot",
+)
+MASTER_KINDS = ("master crash", "master power", "master pause", "master disk")
+NETWORK_KINDS = ("cut", "one-way", "isolate", "halves", "resets", "slow network")
+MANY_KINDS = ("two crashes", "secondary and master", "everybody")
+USER_KINDS = ("user crash", "user cut")
+CLOCK_KINDS = ("drift", "wall clock")
+KINDS = (*SERVER_KINDS, *MASTER_KINDS, *NETWORK_KINDS, *MANY_KINDS, *USER_KINDS, *CLOCK_KINDS)
+BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault of a schedule. `host` and `other` are names of hosts, or who plays that part at that moment."""
+
+    number: int
+    at_s: float
+    kind: str
+    host: str
+    other: str = ""
+    for_s: float = 0.0
+    dice: int = 0
+    """Decides whatever else there is to decide, when it happens."""
+
+    def __str__(self) -> str:
+        whom = f"{self.host} -> {self.other}" if self.other else self.host
+        return f"at {self.at_s:7.3f} s  #{self.number:<3} {self.kind:<20} {whom:<18} for {self.for_s:.1f} s"
+
+
+def draw_schedule(options: Options, chance: random.Random, *, users: list[str]) -> list[Fault]:
+    """Return the faults of a run, in order of time."""
+    if not options.faults:
+        return []
+    servers = [f"cs{number}" for number in range(options.chunkservers)]
+    faults: list[Fault] = []
+    at_s = chance.expovariate(1 / options.fault_gap_s)
+    while at_s < options.duration_s:  # ends: each step has a length
+        kind = chance.choice(options.faults)
+        host, other = _draw_hosts(kind, chance, servers, users)
+        faults.append(
+            Fault(
+                number=len(faults),
+                at_s=round(at_s, 3),
+                kind=kind,
+                host=host,
+                other=other,
+                for_s=round(min(LONGEST_S, 0.2 + chance.expovariate(1 / 6.0)), 3),
+                dice=chance.getrandbits(32),
+            )
+        )
+        at_s += chance.expovariate(1 / options.fault_gap_s)
+    return faults
+
+
+def _draw_hosts(kind: str, chance: random.Random, servers: list[str], users: list[str]) -> tuple[str, str]:
+    server = chance.choice((PRIMARY, SECONDARY, *servers))
+    if kind in ("cut", "one-way"):
+        one, other = chance.sample((MASTER, PRIMARY, SECONDARY, *servers), 2)
+        return one, other
+    if kind in MASTER_KINDS:
+        server = MASTER
+    elif kind == "rot":
+        server = ROTTEN
+    elif kind in USER_KINDS:
+        server = chance.choice(users)
+    elif kind in CLOCK_KINDS:
+        server = chance.choice((MASTER, *servers))
+    elif kind in ("everybody", "halves", "resets", "slow network"):
+        server = "all"
+    return server, ""
+
+
+class Faults:
+    """Carries out a schedule. `told` says what was done, for whoever looks for the cause."""
+
+    def __init__(self, cluster: SimCluster, options: Options, *, restart_user: Callable[[str], None]) -> None:
+        """`restart_user` starts a crashed user's work again."""
+        self._cluster, self._world, self._options = cluster, cluster.world, options
+        self._restart_user = restart_user
+        self._hosts = [MASTER, *cluster.names]
+        self._is_over = False
+        self.told: list[str] = []
+        self.done: dict[str, int] = {}
+
+    async def run(self, schedule: list[Fault]) -> None:
+        """Let every fault happen at its time; returns when the last one has ended."""
+        start_s = self._world.loop.time()
+        tasks = [self._world.loop.create_task(self._one(fault, start_s)) for fault in schedule]
+        for task in tasks:
+            await task
+
+    async def end(self) -> None:
+        """Mend everything and start whatever is down."""
+        self._is_over = True
+        self._world.heal()
+        self._world.network.settings.reset_chance = 0.0
+        for name in self._cluster.names:
+            self._mend(name)
+        for name in self._hosts:
+            await self._start(name)
+
+    async def _one(self, fault: Fault, start_s: float) -> None:
+        await self._cluster.pause(max(0.0, start_s + fault.at_s - self._world.loop.time()))
+        maker = self._makers()[fault.kind]
+        host, other = self._resolve(fault.host, fault.dice), self._resolve(fault.other, fault.dice + 1)
+        self._tell(f"#{fault.number} {fault.kind} {host} {other} for {fault.for_s:.1f} s")
+        self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
+        await maker(msgspec.structs.replace(fault, host=host, other=other))
+
+    def _makers(self) -> dict[str, Callable[[Fault], Coroutine[Any, Any, None]]]:
+        return {
+            "crash": lambda fault: self._restart(fault, [fault.host]),
+            "power": lambda fault: self._restart(fault, [fault.host], power=True),
+            "crash in a job": self._crash_in_a_job,
+            "pause": self._pause,
+            "full disk": self._full_disk,
+            "broken disk": self._broken_disk,
+            "slow disk": self._slow_disk,
+            "rot": self._rot,
+            "rot anywhere": self._rot,
+            "lost disk": self._lost_disk,
+            "master crash": lambda fault: self._restart(fault, [MASTER]),
+            "master power": lambda fault: self._restart(fault, [MASTER], power=True),
+            "master pause": self._pause,
+            "master disk": self._master_disk,
+            "cut": self._cut,
+            "one-way": self._cut,
+            "isolate": self._isolate,
+            "halves": self._halves,
+            "resets": self._resets,
+            "slow network": self._slow_network,
+            "two crashes": self._two_crashes,
+            "secondary and master": lambda fault: self._restart(fault, [fault.host, MASTER]),
+            "everybody": lambda fault: self._restart(fault, list(self._hosts), power=True),
+            "user crash": self._user_crash,
+            "user cut": self._isolate,
+            "drift": self._drift,
+            "wall clock": self._wall_clock,
+        }
+
+    # ------------------------------------------------------------------ who
+
+    def _resolve(self, name: str, dice: int) -> str:
+        """Return the host that plays a part now; any server if nobody does."""
+        if name not in (PRIMARY, SECONDARY):
+            return name
+        for role in self._open_chunks(dice):
+            return role[0] if name == PRIMARY else role[1]
+        return self._cluster.names[dice % len(self._cluster.names)]
+
+    def _open_chunks(self, dice: int) -> list[tuple[str, str]]:
+        """Return (primary, a secondary) of the chunks that are open, in an order that `dice` decides."""
+        found = []
+        for name, server in self._cluster.servers.items():
+            for primary in server.context.chunks.primaries():
+                lease = primary.chunk.lease
+                others = [] if lease is None else [one.server for one in primary.chunk.others(server.server_id)]
+                hosts = [host for host, other in self._cluster.servers.items() if other.server_id in others]
+                if hosts:
+                    found.append((name, hosts[dice % len(hosts)]))
+        start = dice % len(found) if found else 0
+        return found[start:] + found[:start]
+
+    def _tell(self, what: str) -> None:
+        self.told.append(f"{self._world.loop.time():9.3f} {what}")
+
+    # ------------------------------------------------------------------ lives
+
+    async def _restart(self, fault: Fault, names: list[str], *, power: bool = False) -> None:
+        chance = random.Random(fault.dice)
+        at_once = power or chance.random() < 0.5
+        for name in names:
+            self._tell(f"  {name} dies")
+            self._cluster.crash(name, power=power)
+            if not at_once:
+                await self._cluster.pause(chance.uniform(0.0, 1.5))
+        chance.shuffle(names)
+        await self._cluster.pause(fault.for_s)
+        for name in names:
+            await self._start(name)
+            await self._cluster.pause(chance.uniform(0.0, 1.0))
+
+    async def _two_crashes(self, fault: Fault) -> None:
+        chance = random.Random(fault.dice)
+        await self._restart(fault, chance.sample(self._cluster.names, 2), power=chance.random() < 0.3)
+
+    async def _crash_in_a_job(self, fault: Fault) -> None:
+        chance = random.Random(fault.dice)
+        power = chance.random() < 0.5
+        faults = self._world.tree(fault.host, FOLDER).faults
+        faults.dies_after = chance.randrange(40)
+        faults.on_death = lambda: self._cluster.crash(fault.host, power=power)
+        await self._cluster.pause(fault.for_s)
+        faults.dies_after = None
+        await self._start(fault.host)
+
+    async def _pause(self, fault: Fault) -> None:
+        self._world.pause(fault.host, fault.for_s)
+        await self._cluster.pause(fault.for_s)
+
+    async def _user_crash(self, fault: Fault) -> None:
+        self._world.crash(fault.host)
+        await self._cluster.pause(min(2.0, fault.for_s))
+        if not self._world.is_up(fault.host):
+            self._restart_user(fault.host)
+
+    async def _start(self, name: str) -> None:
+        """Start a host that is down. It may die again while it starts: that is somebody else's fault, who starts it."""
+        if self._world.is_up(name):
+            return
+        self._mend(name)
+        self._tell(f"  {name} starts")
+        starting = self._world.loop.create_task(self._cluster.restart(name))
+        while not starting.done():
+            await self._cluster.pause(0.01)
+            if not self._world.is_up(name):
+                return
+        with suppress(CairnError, OSError):
+            starting.result()
+            return
+        self._tell(f"  {name} could not start")
+        self._cluster.crash(name)
+        if self._is_over:
+            starting.result()
+
+    # ------------------------------------------------------------------ disks
+
+    def _mend(self, name: str) -> None:
+        if name == MASTER:
+            return
+        faults = self._world.tree(name, FOLDER).faults
+        faults.is_full = faults.fail_writes = faults.fail_syncs = faults.fail_reads = False
+        faults.delay_s = (0.00005, 0.002)
+
+    async def _full_disk(self, fault: Fault) -> None:
+        """The disk is full for a while, and the server is started again."""
+        self._world.tree(fault.host, FOLDER).faults.is_full = True
+        await self._cluster.pause(fault.for_s)
+        self._mend(fault.host)
+        if random.Random(fault.dice).random() < 0.5 and self._world.is_up(fault.host):
+            self._cluster.crash(fault.host)
+        await self._start(fault.host)
+
+    async def _slow_disk(self, fault: Fault) -> None:
+        self._world.tree(fault.host, FOLDER).faults.delay_s = (0.2, 2.5)
+        await self._cluster.pause(fault.for_s)
+        self._mend(fault.host)
+
+    async def _broken_disk(self, fault: Fault) -> None:
+        """The disk fails; later the host is started again with a disk that works, and has what was durable."""
+        faults = self._world.tree(fault.host, FOLDER).faults
+        setattr(faults, random.Random(fault.dice).choice(("fail_writes", "fail_syncs", "fail_reads")), True)
+        await self._cluster.pause(fault.for_s)
+        if self._world.is_up(fault.host):
+            self._cluster.crash(fault.host, power=True)
+        await self._start(fault.host)
+
+    async def _rot(self, fault: Fault) -> None:
+        """Bits of one file flip, behind everybody's back."""
+        chance = random.Random(fault.dice)
+        files = self._world.tree(fault.host, FOLDER).walk()
+        found = [node for path, node in files if path.endswith(".dat") and node.data]
+        for _ in range(chance.choice((1, 1, 3)) if found else 0):
+            node = chance.choice(found)
+            node.flip(chance.randrange(len(node.data)))
+
+    async def _lost_disk(self, fault: Fault) -> None:
+        """The machine comes back with an empty disk. Beyond the promises where few copies are kept."""
+        self._cluster.crash(fault.host, power=True)
+        self._world.make_folder(fault.host, FOLDER)
+        await self._cluster.pause(fault.for_s)
+        await self._start(fault.host)
+
+    async def _master_disk(self, fault: Fault) -> None:
+        """A commit of the metadata fails; the master is started again."""
+        self._world.record(MASTER, FOLDER).fails_with = DiskFailedError(where=FOLDER, why="the simulator said so")
+        await self._cluster.pause(fault.for_s)
+        self._world.record(MASTER, FOLDER).fails_with = None
+        if self._world.is_up(MASTER):
+            self._cluster.crash(MASTER)
+        await self._start(MASTER)
+
+    # ------------------------------------------------------------------ the network
+
+    async def _cut(self, fault: Fault) -> None:
+        self._world.cut(fault.host, fault.other, one_way=fault.kind == "one-way")
+        await self._cluster.pause(fault.for_s)
+        self._world.heal(fault.host, fault.other, breaks=fault.dice % 2 == 0)
+
+    async def _isolate(self, fault: Fault) -> None:
+        others = [name for name in self._hosts if name != fault.host]
+        for other in others:
+            self._world.cut(fault.host, other)
+        await self._cluster.pause(fault.for_s)
+        for other in others:
+            self._world.heal(fault.host, other, breaks=fault.dice % 2 == 0)
+
+    async def _halves(self, fault: Fault) -> None:
+        hosts = list(self._hosts)
+        random.Random(fault.dice).shuffle(hosts)
+        half = len(hosts) // 2
+        self._world.partition(hosts[:half], hosts[half:])
+        await self._cluster.pause(fault.for_s)
+        self._world.heal(breaks=fault.dice % 2 == 0)
+
+    async def _resets(self, fault: Fault) -> None:
+        self._world.network.settings.reset_chance = 0.002
+        await self._cluster.pause(fault.for_s)
+        self._world.network.settings.reset_chance = 0.0
+
+    async def _slow_network(self, fault: Fault) -> None:
+        settings = self._world.network.settings
+        before, settings.latency_s = settings.latency_s, (0.005, 0.25)
+        await self._cluster.pause(fault.for_s)
+        settings.latency_s = before
+
+    # ------------------------------------------------------------------ clocks
+
+    async def _drift(self, fault: Fault) -> None:
+        """Run a clock faster or slower: within the bound that is assumed, or (contract 6) however it likes."""
+        chance = random.Random(fault.dice)
+        within = self._options.mode is not Mode.CLOCKS
+        rate = chance.uniform(0.98, 1.02) if within else chance.choice((0.1, 0.5, 2.0, 10.0))
+        self._world.host(fault.host).clock.set_rate(rate)
+        await self._cluster.pause(fault.for_s)
+        self._world.host(fault.host).clock.set_rate(1.0)
+
+    async def _wall_clock(self, fault: Fault) -> None:
+        """The operator's clock jumps; nothing may care. It jumps back later, or not."""
+        hours = random.Random(fault.dice).choice((-2, -1, 1, 3))
+        self._world.host(fault.host).clock.wall_offset_ns += hours * 3_600_000_000_000
+        await self._cluster.pause(fault.for_s)

@@ -1,0 +1,181 @@
+"""One run: a cluster, its users and its faults, all from one seed, and a report of what happened.
+
+    seed ── options ── schedule ──▶ users work while faults happen ──▶ mended ──▶ everything is checked ──▶ Report
+
+`only` names the faults of the schedule that happen; None: all. The same seed, options and `only` are the same run,
+event by event: `Report.hash`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from cairnfs.client.filesystem import Client
+from cairnfs.config import MasterConfig
+from cairnfs.errors import CairnError
+from cairnfs.limits import Geometry
+from cairnfs.safeguards import ALL_ON, Safeguards
+from cairnfs.sim.checks import Watch, check_rest
+from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, SimCluster
+from cairnfs.sim.faults import BEYOND_KINDS, KINDS, Fault, Faults, draw_schedule
+from cairnfs.sim.loop import SimError
+from cairnfs.sim.model import ViolationError
+from cairnfs.sim.options import Mode, Options, draw_options
+from cairnfs.sim.workload.cells import Cells
+from cairnfs.sim.workload.names import Names
+from cairnfs.sim.workload.party import Part, Party
+from cairnfs.sim.workload.races import Races
+from cairnfs.sim.workload.records import Records
+from cairnfs.sim.workload.snapshots import Snapshots
+from cairnfs.sim.workload.stretched import Stretched
+from cairnfs.sim.world import SimWorld
+
+LIMIT_S = 3600.0
+"""Virtual time of one run: who takes longer waits for ever (invariant 31)."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What one run was and saw."""
+
+    seed: int
+    options: Options
+    schedule: list[Fault]
+    only: list[int] | None = None
+    without: str = ""
+    """The safeguard that was off."""
+    failure: str = ""
+    """"": every promise was kept."""
+    hash: str = ""
+    """Of the whole trace."""
+    python: str = ""
+    simulated_s: float = 0.0
+    events: int = 0
+    looks: int = 0
+    """How often the continuous invariants were checked."""
+    operations: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    faults: dict[str, int] = {}
+    probes: dict[str, int] = {}
+    told: list[str] = []
+    """What befell the cluster, with times."""
+    tail: str = ""
+    """The last events before the failure."""
+
+
+def run_seed(
+    seed: int,
+    *,
+    mode: Mode = Mode.WITHIN,
+    options: Options | None = None,
+    safeguards: Safeguards = ALL_ON,
+    only: Sequence[int] | None = None,
+) -> Report:
+    """Run one seed. Never raises for what the simulated program did: `Report.failure` says it."""
+    kinds = BEYOND_KINDS if mode is Mode.BEYOND else KINDS
+    options = options or draw_options(seed, kinds, mode=mode)
+    report = Report(seed=seed, options=options, schedule=[], python=sys.version.split()[0])
+    report.without = ", ".join(name for name in safeguards.__slots__ if not getattr(safeguards, name))
+    with SimWorld(seed) as world:
+        try:
+            _Run(world, options, safeguards, report, only).play()
+        except (ViolationError, SimError, CairnError, AssertionError, TimeoutError) as error:
+            report.failure = _describe(error)
+            report.tail = world.trace.tail()
+        report.hash = world.trace.digest()
+        report.events = world.trace.events
+        report.simulated_s = world.loop.time()
+    return report
+
+
+def _describe(error: BaseException) -> str:
+    """Return the error and what it came from, in one line each."""
+    lines = []
+    link: BaseException | None = error
+    while link is not None:
+        lines.append(f"{type(link).__name__}: {link}".splitlines()[0][:500])
+        link = link.__cause__
+    return "\n  from ".join(lines)
+
+
+class _Run:
+    """The parts of one run."""
+
+    def __init__(
+        self, world: SimWorld, options: Options, safeguards: Safeguards, report: Report, only: Sequence[int] | None
+    ) -> None:
+        self._world, self._options, self._report = world, options, report
+        self._cluster = SimCluster(
+            world,
+            chunkservers=options.chunkservers,
+            geometry=Geometry(chunk_bytes=options.chunk_bytes, block_bytes=options.block_bytes),
+            config=_config_of(options),
+            safeguards=safeguards,
+        )
+        cells = Cells(self._cluster, options)
+        parts: list[Part] = [
+            cells,
+            Records(options),
+            Names(options),
+            Stretched(self._cluster, options),
+            Snapshots(self._cluster, options, cells),
+            Races(),
+        ]
+        self._party = Party(self._cluster, options, parts)
+        self._faults = Faults(self._cluster, options, restart_user=self._party.start)
+        self._watch = Watch(self._cluster, options)
+        schedule = draw_schedule(options, world.stream("schedule"), users=self._party.hosts)
+        report.schedule = schedule if only is None else [fault for fault in schedule if fault.number in {*only}]
+        report.only = None if only is None else list(only)
+
+    def play(self) -> None:
+        """Run it. Raises whatever was wrong."""
+        report = self._report
+        try:
+            self._cluster.start()
+            self._world.run(self._live(), limit_s=LIMIT_S)
+            self._world.run(self._check(), limit_s=LIMIT_S)
+        finally:
+            report.operations, report.refused = self._party.done, self._party.refused
+            report.faults, report.told = self._faults.done, self._faults.told
+            report.looks = self._watch.looks
+
+    async def _live(self) -> None:
+        await self._party.begin()
+        watching = self._world.loop.create_task(self._watch.run())
+        await self._faults.run(self._report.schedule)
+        rest_s = self._options.duration_s - self._world.loop.time()
+        await self._cluster.pause(max(0.0, rest_s))
+        await self._faults.end()
+        await self._party.end()
+        self._watch.is_over = True
+        await watching
+
+    async def _check(self) -> None:
+        for part in self._party.parts:
+            await self._cluster.on_client(part.check)
+
+        async def rest(client: Client) -> None:
+            await check_rest(self._cluster, self._options, client)
+
+        await self._cluster.on_client(rest)
+        self._watch.look()
+
+
+def _config_of(options: Options) -> MasterConfig:
+    return MasterConfig(
+        listen=(MASTER_ADDRESS,),
+        data=FOLDER,
+        replicas=options.replicas,
+        heartbeat_s=options.heartbeat_s,
+        suspect_s=3 * options.heartbeat_s,
+        dead_s=10 * options.heartbeat_s,
+        lease_s=options.lease_s,
+        serving_lease_s=options.serving_lease_s,
+        serving_lease_quiet_s=options.serving_lease_quiet_s,
+        repair_grace_s=options.repair_grace_s,
+        safe_start_s=options.safe_start_s,
+        location_cache_s=options.location_cache_s,
+        trash_s=options.trash_s,
+        recent_creations_max=1000,
+    )
