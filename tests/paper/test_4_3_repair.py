@@ -45,6 +45,14 @@ def test_a_healthy_chunk_and_one_without_any_copy_need_nothing():
     assert need_of(health(1, 0)) is None
 
 
+def test_no_copy_is_left_alone_in_the_record_while_others_may_come_back():
+    """Ours: a result makes every replica stale that it does not name, and all of them have what was acknowledged."""
+    assert need_of(health(1, 1, closed=False, unheard=2)) is None
+    assert need_of(health(1, 0, closed=False, restarted=1, unheard=2)) is None
+    assert need_of(health(1, 1, closed=False, restarted=1, unheard=1)).work is Work.REVIVE
+    assert need_of(health(1, 1, closed=False)).work is Work.REVIVE
+
+
 def test_an_open_chunk_without_a_primary_is_revived_and_one_in_use_gets_a_joiner():
     assert need_of(health(1, 2, closed=False)).work is Work.REVIVE
     assert need_of(health(1, 2, closed=False, has_lease=True)).work is Work.JOIN

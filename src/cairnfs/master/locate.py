@@ -257,8 +257,15 @@ class Locate:
         async with self._reign.turns.hold(last.handle):
             row = self._reign.chunk(last.handle)
             if row is not None and not row.closed:
-                await self._raising.seal(last.handle)
+                await self._close_last(last.handle)
             yield
+
+    async def _close_last(self, handle: ChunkHandle) -> None:
+        """Close a chunk; with too few members for that, see to it that nobody can order it any more."""
+        try:
+            await self._raising.seal(handle)
+        except TooFewCopiesError:
+            await self._raising.revoke(handle)
 
     def new_place(self, handle: ChunkHandle, row: ChunkRow, index: int) -> ChunkPlace:
         """Enter the lease of a chunk just made and return its place with the lease as a token for the client."""

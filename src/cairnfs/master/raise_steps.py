@@ -39,6 +39,8 @@ class Raise:
     """Somebody could not reach it as primary: another one, if there is one."""
     left_out: dict[ServerId, str] = field(default_factory=dict)
     """Who failed in this raise, and how."""
+    least: int = 0
+    """Members that the result must have, where rule 19 would ask for more."""
 
 
 class Steps:

@@ -75,10 +75,34 @@ class Raising:
         return await self._run(Raise(handle, Aim.OPEN, joiners, near, avoid, left_out), suspects)
 
     async def seal(
-        self, handle: ChunkHandle, *, suspects: Sequence[ServerId] = (), joiners: Sequence[ServerId] = ()
+        self,
+        handle: ChunkHandle,
+        *,
+        suspects: Sequence[ServerId] = (),
+        joiners: Sequence[ServerId] = (),
+        least: int = 0,
     ) -> ChunkRow:
-        """Raise without a grant and close the chunk; one member is enough. Raises as `open`."""
-        return await self._run(Raise(handle, Aim.SEAL, joiners), suspects)
+        """Raise without a grant and close the chunk. Raises as `open`.
+
+        `least`: with so few members, where rule 19 would ask for more; for those whose others will hardly come back.
+        A result makes every replica stale that it does not name: with one member, one bad disk loses what all had.
+        """
+        return await self._run(Raise(handle, Aim.SEAL, joiners, least=least), suspects)
+
+    async def revoke(self, handle: ChunkHandle) -> None:
+        """End whatever lease there is, and nothing else: one member promises a version that is then burnt (rule 2).
+
+        The last result stays the base, so no replica becomes stale.
+
+        Raises:
+            NoCopyError: no member answers.
+        """
+        assert self._reign.turns.is_held(handle), handle
+        job = Raise(handle, Aim.SEAL, least=1)
+        targets = self._targets(job, self._row(handle))
+        if not await self._steps.promise(job, self._reign.next_version(), targets):
+            raise NoCopyError(chunk=handle, why=self._why(job, "no server answered"))
+        self._reign.leases.drop(handle)
 
     # ------------------------------------------------------------------ attempts
 
@@ -136,7 +160,9 @@ class Raising:
         ]
         if not targets:
             raise NoCopyError(chunk=job.handle, why=self._why(job, "none of its servers is there"))
-        need = self._reign.copies_needed(row.goal) if job.aim is Aim.OPEN else 1
+        need = job.least or self._reign.copies_needed(row.goal)
+        if job.aim is Aim.SEAL:
+            need = min(need, len(row.members))  # it was so few before
         if len(targets) < need:
             raise TooFewCopiesError(what=f"chunk {job.handle:016x}", have=len(targets), need=need)
         return targets

@@ -59,19 +59,27 @@ def plan_repairs(chunks: Sequence[Health], *, places: int) -> list[Repair]:
 
 def need_of(health: Health) -> Repair | None:
     """Return what a chunk needs; None: nothing, nothing can be done (no copy left), or it may come back by itself."""
+    if not health.closed and (health.live == 0 or not health.has_lease):
+        return _need_of_abandoned(health)
     if health.live == 0:
-        # Of an open chunk all members may have restarted: the raise finds out whether one will do.
-        if health.restarted and not health.closed:
-            return Repair(health.handle, Work.REVIVE, 0)
         return None
-    if not health.closed and not health.has_lease:
-        return Repair(health.handle, Work.REVIVE, max(0, health.goal - health.live))
     missing = health.goal - health.live
     if missing > 0 and (health.live == 1 or health.is_wanted or health.unheard < missing):
         return Repair(health.handle, Work.COPY if health.closed else Work.JOIN, missing)
     if health.closed and health.below_barrier:
         return Repair(health.handle, Work.LIFT, 0)
     return None
+
+
+def _need_of_abandoned(health: Health) -> Repair | None:
+    """Of an open chunk that nobody orders."""
+    there = health.live + health.restarted
+    if there == 0:
+        return None
+    if there == 1 and health.unheard:
+        return None  # a raise with this one alone would make the others stale, which may be back in a moment
+    # With none that lives unbroken: the raise finds out whether one that has restarted will do.
+    return Repair(health.handle, Work.REVIVE, max(0, health.goal - health.live) if health.live else 0)
 
 
 def _urgency(health: Health) -> tuple[int, bool, bool]:

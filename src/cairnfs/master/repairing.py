@@ -296,7 +296,8 @@ class Repairing:
             if row is None or row.closed or self._has_lease(handle, row, reign.now_s()):
                 return
             missing = max(0, row.goal - len(reign.live_current(row, handle)))
-            await self._raising.seal(handle, joiners=self._strays(handle, row)[:missing])
+            # Who is not there now has been away for longer than the grace time.
+            await self._raising.seal(handle, joiners=self._strays(handle, row)[:missing], least=1)
 
     async def _lift(self, repair: Repair) -> None:
         """Rule 9: a shared chunk below its barrier is raised above it, closed as it is."""

@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 
+from cairnfs.chunkserver.format import parse_handle
 from cairnfs.errors import CairnError, DiskFailedError
 from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
+from cairnfs.sim.insight import chunk_row
 from cairnfs.sim.options import Mode, Options
 
 ROTTEN = "cs0"
@@ -289,13 +291,20 @@ class Faults:
         await self._start(fault.host)
 
     async def _rot(self, fault: Fault) -> None:
-        """Bits of one file flip, behind everybody's back."""
+        """Bits of one file flip, behind everybody's back; within the promises where another member has it too."""
         chance = random.Random(fault.dice)
         files = self._world.tree(fault.host, FOLDER).walk()
-        found = [node for path, node in files if path.endswith(".dat") and node.data]
+        found = [node for path, node in files if path.endswith(".dat") and node.data and self._may_rot(path, fault)]
         for _ in range(chance.choice((1, 1, 3)) if found else 0):
             node = chance.choice(found)
             node.flip(chance.randrange(len(node.data)))
+
+    def _may_rot(self, path: str, fault: Fault) -> bool:
+        if self._options.mode is Mode.BEYOND:
+            return True
+        handle = parse_handle(path.rpartition("/")[2])
+        row = None if handle is None else chunk_row(self._cluster, handle)
+        return row is None or len(row.members) > 1
 
     async def _lost_disk(self, fault: Fault) -> None:
         """The machine comes back with an empty disk. Beyond the promises where few copies are kept."""

@@ -1,7 +1,7 @@
 """Looking into a simulated cluster behind everybody's back: what checks know and users do not."""
 
 from cairnfs.errors import CairnError
-from cairnfs.ids import NO_VERSION
+from cairnfs.ids import NO_VERSION, ChunkHandle
 from cairnfs.meta import read
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.sim.cluster import SimCluster
@@ -19,6 +19,13 @@ def rows_of(cluster: SimCluster, path: str) -> dict[int, ChunkRow] | None:
             return {}
         count = read.inode_row(view, inode).chunks
         return {one.index: one.row for one in read.find_chunks(view, inode, 0, count)}
+
+
+def chunk_row(cluster: SimCluster, handle: ChunkHandle) -> ChunkRow | None:
+    """Return the record of a chunk as last committed; None if there is none, or the master is down."""
+    if cluster.master is None or not cluster.master.is_started:
+        return None
+    return cluster.master.reign.chunk(handle)
 
 
 def may_have_lost(cluster: SimCluster, path: str, index: int) -> bool:

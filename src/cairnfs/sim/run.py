@@ -142,7 +142,7 @@ class _Run:
 
     async def _live(self) -> None:
         await self._party.begin()
-        watching = self._world.loop.create_task(self._watch.run())
+        watching = self._party.watched(self._world.loop.create_task(self._watch.run()))
         await self._faults.run(self._report.schedule)
         rest_s = self._options.duration_s - self._world.loop.time()
         await self._cluster.pause(max(0.0, rest_s))

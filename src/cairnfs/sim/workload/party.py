@@ -105,7 +105,20 @@ class Party:
         )
         client = Client(world.env(host), config)
         user = User(self, host, life, client)
-        self._tasks[host] = [world.spawn(host, self._use(user), name=f"{host}")]
+        self._tasks[host] = [self.watched(world.spawn(host, self._use(user), name=f"{host}"))]
+
+    def watched(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Let an error end the run when it happens, not when somebody waits for the task."""
+        loop = self.cluster.world.loop
+
+        def note(ended: asyncio.Task[None]) -> None:
+            if not ended.cancelled() and (error := ended.exception()) is not None:
+                loop.call_exception_handler(
+                    {"message": f"{ended.get_name()} failed", "exception": error, "task": ended}
+                )
+
+        task.add_done_callback(note)
+        return task
 
     async def _use(self, user: User) -> None:
         loop = self.cluster.world.loop
@@ -114,7 +127,7 @@ class Party:
                 await user.client.connect()
                 break
             await self.cluster.pause(0.5)
-        hands = [loop.create_task(self._work(user)) for _ in range(HANDS)]
+        hands = [self.watched(loop.create_task(self._work(user))) for _ in range(HANDS)]
         for hand in hands:
             await hand
         await user.client.close()

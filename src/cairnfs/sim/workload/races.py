@@ -52,8 +52,8 @@ class Races:
     async def act(self, user: User) -> None:
         prize = self.prizes[-1]
         if prize.begun >= TRIES:
-            # What was surely created can be moved away next.
-            source = self._name(prize) if prize.won and not prize.source else ""
+            # What was surely created, and is tried for no more, can be moved away next.
+            source = self._name(prize) if prize.won and not prize.doubts and not prize.source else ""
             prize = Prize(len(self.prizes), source)
             self.prizes.append(prize)
         prize.begun += 1
