@@ -103,6 +103,7 @@ class Raising:
         if not await self._steps.promise(job, self._reign.next_version(), targets):
             raise NoCopyError(chunk=handle, why=self._why(job, "no server answered"))
         self._reign.leases.drop(handle)
+        self._reign.counters.add("leases_revoked")
 
     # ------------------------------------------------------------------ attempts
 
@@ -211,6 +212,7 @@ class Raising:
         length = reconciled[source.server].length
         broken_at = version if source.breaks_continuity else row.broken_at
         if source.breaks_continuity:
+            self._reign.counters.add("continuity_broken")
             logger.warning("continuity broken chunk=%016x version=%s: unsynced writes may be lost", job.handle, version)
         assert source.server in reconciled, "invariant 2: the source is a target"
         if job.aim is Aim.OPEN:

@@ -25,6 +25,12 @@ class Counters:
     def get(self, name: str) -> int:
         return self._values.get(name, 0)
 
+    def take(self) -> dict[str, int]:
+        """Return all and begin anew at 0, for whoever adds up several lives."""
+        values = dict(self._values)
+        self._values.clear()
+        return values
+
     def all(self) -> dict[str, int]:
         """Return a copy, sorted by name."""
         return dict(sorted(self._values.items()))

@@ -60,6 +60,7 @@ class SimCluster:
         self.servers: dict[str, Chunkserver] = {}
         """By host; of hosts that are up."""
         self.master: Master | None = None
+        self._counted: dict[str, int] = {}
 
     def start(self) -> None:
         """Make the cluster and start every server; returns when all chunkservers are registered."""
@@ -91,6 +92,7 @@ class SimCluster:
 
     def crash(self, name: str, *, power: bool = False) -> None:
         """Kill -9 the host's process, or cut the machine's power."""
+        self._harvest(name)
         self.servers.pop(name, None)
         if name == MASTER:
             self.master = None
@@ -98,6 +100,24 @@ class SimCluster:
             self.world.power(name)
         else:
             self.world.crash(name)
+
+    def counters(self) -> dict[str, int]:
+        """Return what all servers have counted, in all their lives so far; sorted by name."""
+        for name in [MASTER, *self.servers]:
+            self._harvest(name)
+        return dict(sorted(self._counted.items()))
+
+    def _harvest(self, name: str) -> None:
+        """Add what a server has counted to the sum, once."""
+        counted: dict[str, int] = {}
+        if name == MASTER and self.master is not None and self.master.is_started:
+            counted = self.master.reign.counters.take()
+        elif name in self.servers:
+            counters = self.servers[name].context.counters
+            counted = dict(counters)
+            counters.clear()
+        for what, count in counted.items():
+            self._counted[what] = self._counted.get(what, 0) + count
 
     async def restart(self, name: str) -> None:
         """Start what ran on the host again."""

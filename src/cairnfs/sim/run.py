@@ -35,6 +35,29 @@ LIMIT_S = 3600.0
 """Virtual time of one run: who takes longer waits for ever (invariant 31)."""
 
 
+PROBES = (
+    "batches_failed",
+    "chunks_closed",
+    "chunks_copied_on_write",
+    "continuity_broken",
+    "leases_revoked",
+    "mutations_repeated",
+    "raises_burnt",
+    "reconciled",
+    "repairs_done",
+    "repairs_failed",
+    "replicas_cloned",
+    "replicas_cloned_locally",
+    "replicas_deleted",
+    "replicas_quarantined",
+    "roles_frozen",
+    "rounds",
+    "suspects_reported",
+)
+"""States that are rare in a quiet cluster, by the name of the counter that counts them. A soak that meets one of them
+never has not looked there: it fails."""
+
+
 class Report(msgspec.Struct, kw_only=True):
     """What one run was and saw."""
 
@@ -70,15 +93,19 @@ def run_seed(
     options: Options | None = None,
     safeguards: Safeguards = ALL_ON,
     only: Sequence[int] | None = None,
+    schedule: Sequence[Fault] | None = None,
 ) -> Report:
-    """Run one seed. Never raises for what the simulated program did: `Report.failure` says it."""
+    """Run one seed. Never raises for what the simulated program did: `Report.failure` says it.
+
+    `schedule`: faults of another day instead of those that the seed draws now.
+    """
     kinds = BEYOND_KINDS if mode is Mode.BEYOND else KINDS
     options = options or draw_options(seed, kinds, mode=mode)
     report = Report(seed=seed, options=options, schedule=[], python=sys.version.split()[0])
     report.without = ", ".join(name for name in safeguards.__slots__ if not getattr(safeguards, name))
     with SimWorld(seed) as world:
         try:
-            _Run(world, options, safeguards, report, only).play()
+            _Run(world, options, safeguards, report, only, schedule).play()
         except (ViolationError, SimError, CairnError, AssertionError, TimeoutError) as error:
             report.failure = _describe(error)
             report.tail = world.trace.tail()
@@ -102,7 +129,13 @@ class _Run:
     """The parts of one run."""
 
     def __init__(
-        self, world: SimWorld, options: Options, safeguards: Safeguards, report: Report, only: Sequence[int] | None
+        self,
+        world: SimWorld,
+        options: Options,
+        safeguards: Safeguards,
+        report: Report,
+        only: Sequence[int] | None,
+        schedule: Sequence[Fault] | None,
     ) -> None:
         self._world, self._options, self._report = world, options, report
         self._cluster = SimCluster(
@@ -124,8 +157,9 @@ class _Run:
         self._party = Party(self._cluster, options, parts)
         self._faults = Faults(self._cluster, options, restart_user=self._party.start)
         self._watch = Watch(self._cluster, options)
-        schedule = draw_schedule(options, world.stream("schedule"), users=self._party.hosts)
-        report.schedule = schedule if only is None else [fault for fault in schedule if fault.number in {*only}]
+        if schedule is None:
+            schedule = draw_schedule(options, world.stream("schedule"), users=self._party.hosts)
+        report.schedule = list(schedule) if only is None else [fault for fault in schedule if fault.number in {*only}]
         report.only = None if only is None else list(only)
 
     def play(self) -> None:
@@ -139,6 +173,7 @@ class _Run:
             report.operations, report.refused = self._party.done, self._party.refused
             report.faults, report.told = self._faults.done, self._faults.told
             report.looks = self._watch.looks
+            report.probes = {probe: count for probe, count in self._cluster.counters().items() if probe in PROBES}
 
     async def _live(self) -> None:
         await self._party.begin()
