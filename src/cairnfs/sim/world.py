@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from cairnfs.env import Disk, Env, MetaStore
 from cairnfs.env.solo import SoloCoordinator
+from cairnfs.sim.clock import SimClock
 from cairnfs.sim.disk import SimDisk, SimFiles, SimRecord, SimStore, SimTree
 from cairnfs.sim.loop import HostDeadError, Incarnation, SimLoop, SimTask
 from cairnfs.sim.network import Fabric, SimNetwork, pinned
@@ -29,7 +30,6 @@ from cairnfs.units import SECOND_NS
 
 T = TypeVar("T")
 
-WALL_START_NS = 1_700_000_000 * SECOND_NS
 LIMIT_S = 86_400.0
 """Virtual time of one `run`, unless it says otherwise."""
 
@@ -37,28 +37,6 @@ LIMIT_S = 86_400.0
 async def pass_time(seconds: float) -> None:
     """Let virtual time go by; for scenarios and tests."""
     await asyncio.sleep(seconds)
-
-
-class SimClock:
-    """A host's clock: `rate` seconds for each second of the world, from when the rate was set."""
-
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
-        self._since_s = 0.0
-        self._base_s = 0.0
-        self._rate = 1.0
-        self.wall_offset_ns = 0
-        """How wrong the operator's clock is; may jump."""
-
-    def now_s(self) -> float:
-        return self._base_s + (self._loop.time() - self._since_s) * self._rate
-
-    def wall_ns(self) -> int:
-        return WALL_START_NS + self._loop.now_ns + self.wall_offset_ns
-
-    def set_rate(self, rate: float) -> None:
-        """Go faster or slower from now on, without a jump."""
-        self._base_s, self._since_s, self._rate = self.now_s(), self._loop.time(), rate
 
 
 class SimHost:
