@@ -1,7 +1,7 @@
 """The clocks of simulated hosts. Used by `world` and, for what timers count, by `loop`.
 
-    SimClock    what a role asks: CLOCK_BOOTTIME goes on while the machine sleeps, the wall clock may jump
-    LoopClock   what timers count: CLOCK_MONOTONIC drifts as the other does, and stands still while the machine sleeps
+SimClock    what a role asks: CLOCK_BOOTTIME goes on while the machine sleeps, the wall clock may jump
+LoopClock   what timers count: CLOCK_MONOTONIC drifts as the other does, and stands still while the machine sleeps
 """
 
 from typing import Protocol
@@ -14,9 +14,9 @@ WALL_START_NS = 1_700_000_000 * SECOND_NS
 class LoopClock:
     """Time as the loop of one life counts it, in seconds of the world until told otherwise."""
 
-    def __init__(self) -> None:
-        self._base_s = 0.0
-        self._since_ns = 0
+    def __init__(self, now_ns: int) -> None:
+        self._base_s = now_ns / SECOND_NS
+        self._since_ns = now_ns
         self._rate = 1.0
 
     def time(self, now_ns: int) -> float:

@@ -60,7 +60,7 @@ class Incarnation:
         self.clock: LoopClock | None = None
         """What its timers count, if that is not the world's time."""
         self.waiting: list[asyncio.Handle] = []
-        """What has become due while it was paused, in order."""
+        """What has become due while it was paused, in order; and what never runs any more, since it is dead."""
 
     def check(self) -> None:
         """Raise HostDeadError if this life is over."""
@@ -159,9 +159,10 @@ class SimLoop(asyncio.BaseEventLoop):
     def postpone(self, life: Incarnation, seconds: float) -> None:
         """Let every timer of a life ring so much later: its machine sleeps."""
         late_ns = round(seconds * SECOND_NS)
+        timers: list[tuple[int, int, Any]] = self._timers
         self._timers = [
             (when_ns + late_ns * (timer._context.get(CURRENT) is life), number, timer)  # noqa: SLF001
-            for when_ns, number, timer in self._timers
+            for when_ns, number, timer in timers
         ]
         heapq.heapify(self._timers)
 
@@ -201,33 +202,28 @@ class SimLoop(asyncio.BaseEventLoop):
     # -------------------------------------------------------------- one step
 
     def _run_once(self) -> None:
-        """Run steps until the loop is to stop. Every event of a simulation passes here: see the benchmark first."""
+        """Run steps until the loop is to stop: every event of a simulation passes here."""
         ready, trace = self._ready, self._trace
-        while True:
-            while not ready:
-                if self._stopping:  # type: ignore[attr-defined]
-                    return
+        while not self._stopping:  # type: ignore[attr-defined]
+            if not ready:
                 self._jump()
             handle = ready.popleft() if len(ready) == 1 else self._draw_one()
-            if not handle._cancelled:  # noqa: SLF001 - the loop's own
-                life: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001
-                if life is None:
-                    trace.add("-", _label(handle))
-                elif not life.is_alive:
-                    continue
-                elif life.is_paused:
-                    life.waiting.append(handle)
-                    continue
-                else:
-                    trace.add(life.host, _label(handle))
-                self._steps_now += 1
-                if self._steps_now > self.steps_per_moment_max:
-                    raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
-                handle._run()  # noqa: SLF001
-                if self._failure is not None:
-                    self._fail()
-            if self._stopping:  # type: ignore[attr-defined]
-                return
+            if handle._cancelled:  # noqa: SLF001 - the loop's own
+                continue
+            life: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001
+            if life is None:
+                trace.add("-", _label(handle))
+            elif life.is_alive and not life.is_paused:
+                trace.add(life.host, _label(handle))
+            else:
+                life.waiting.append(handle)
+                continue
+            self._steps_now += 1
+            if self._steps_now > self.steps_per_moment_max:
+                raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
+            handle._run()  # noqa: SLF001
+            if self._failure is not None:
+                self._fail()
 
     def _jump(self) -> None:
         """Move the clock to the next timer and make ready all that is due then."""
@@ -238,7 +234,7 @@ class SimLoop(asyncio.BaseEventLoop):
             raise SimDeadlockError(f"every task waits and nothing is due:\n{self._waiting_tasks()}")
         when_ns = timers[0][0]
         if self.limit_ns is not None and when_ns > self.limit_ns:
-            raise SimTimeoutError(f"not done after {self.now_ns / SECOND_NS} s of virtual time:\n{self._waiting_tasks()}")
+            raise SimTimeoutError(f"not done after {self.now_ns / SECOND_NS} s:\n{self._waiting_tasks()}")
         if when_ns > self.now_ns:
             self.now_ns = self._trace.now_ns = when_ns
             self._steps_now = 0
