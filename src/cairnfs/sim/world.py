@@ -24,10 +24,11 @@ from typing import Any, TypeVar
 from cairnfs.env import Disk, Env, MetaStore
 from cairnfs.env.solo import SoloCoordinator
 from cairnfs.sim.clock import LoopClock, SimClock
-from cairnfs.sim.disk import SimDisk, SimFiles, SimRecord, SimStore, SimTree
+from cairnfs.sim.disk import SimDisk, SimFiles, SimTree
 from cairnfs.sim.links import Ear, Line
 from cairnfs.sim.loop import HostDeadError, Incarnation, SimLoop, SimTask
 from cairnfs.sim.network import Fabric, SimNetwork, pinned
+from cairnfs.sim.store import SimRecord, SimStore
 from cairnfs.sim.trace import Trace
 from cairnfs.units import SECOND_NS
 
