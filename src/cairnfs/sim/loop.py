@@ -18,7 +18,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, NoReturn
 
 from cairnfs.sim.clock import LoopClock
@@ -88,6 +88,31 @@ class SimTask(asyncio.Task[Any]):
         self._log_destroy_pending = False
 
 
+class SimHandle(asyncio.TimerHandle):
+    """A callback that waits for its turn or time, and knows whose it is.
+
+    It leaves out what only a loop for debugging needs: asyncio's own would ask for that a thousand times a second.
+    """
+
+    __slots__ = ("life",)
+
+    def __init__(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: "SimLoop", context: Context | None
+    ) -> None:
+        if context is None:
+            context = copy_context()
+        self.life: Incarnation | None = context.get(CURRENT)
+        self._context = context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """Give each simulation a new one: its time starts at 0, its tasks at number 0."""
 
@@ -104,7 +129,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._trace = trace
         self._task_numbers = itertools.count()
         self._timer_numbers = itertools.count()
-        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[int, int, SimHandle]] = []
         self._failure: dict[str, Any] | None = None
         self._steps_now = 0
         self.set_task_factory(self._make_task)
@@ -123,7 +148,7 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         if self._closed:  # type: ignore[attr-defined]
             raise RuntimeError("the simulation is over")
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = SimHandle(0.0, callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -152,17 +177,15 @@ class SimLoop(asyncio.BaseEventLoop):
         self, when_ns: int, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Call at a moment of the world."""
-        timer = asyncio.TimerHandle(when_ns / SECOND_NS, callback, args, self, context)
+        timer = SimHandle(when_ns / SECOND_NS, callback, args, self, context)
         heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
         return timer
 
     def postpone(self, life: Incarnation, seconds: float) -> None:
         """Let every timer of a life ring so much later: its machine sleeps."""
         late_ns = round(seconds * SECOND_NS)
-        timers: list[tuple[int, int, Any]] = self._timers
         self._timers = [
-            (when_ns + late_ns * (timer._context.get(CURRENT) is life), number, timer)  # noqa: SLF001
-            for when_ns, number, timer in timers
+            (when_ns + late_ns * (timer.life is life), number, timer) for when_ns, number, timer in self._timers
         ]
         heapq.heapify(self._timers)
 
@@ -210,7 +233,7 @@ class SimLoop(asyncio.BaseEventLoop):
             handle = ready.popleft() if len(ready) == 1 else self._draw_one()
             if handle._cancelled:  # noqa: SLF001 - the loop's own
                 continue
-            life: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001
+            life = handle.life
             if life is None:
                 trace.add("-", _label(handle))
             elif life.is_alive and not life.is_paused:
@@ -249,10 +272,9 @@ class SimLoop(asyncio.BaseEventLoop):
         place = int(self._chance.random() * len(ready))
         handle = ready[place]
         if place and not _is_task_step(handle):
-            host = handle._context.get(CURRENT)  # noqa: SLF001
             for earlier in range(place):
                 other = ready[earlier]
-                if other._context.get(CURRENT) is host and not _is_task_step(other):  # noqa: SLF001
+                if other.life is handle.life and not _is_task_step(other):
                     place, handle = earlier, other
                     break
         del ready[place]
