@@ -81,7 +81,15 @@ class SimTree(MemoryTree):
         faults.check(what, name)
 
     def used_bytes(self) -> int:
-        return sum(node.used_bytes() for node in self.nodes())
+        total = 0
+        folders: list[MemoryFolder] = [self.top]
+        while folders:
+            for entry in folders.pop().entries.values():
+                if isinstance(entry, SimNode):
+                    total += entry.used_bytes()
+                elif isinstance(entry, MemoryFolder):
+                    folders.append(entry)
+        return total
 
     def write(self, node: SimNode, name: str, offset: int, piece: memoryview) -> None:
         """Write a piece of a file as far as it fits, where the disk puts it. Raises OSError (ENOSPC)."""
@@ -137,7 +145,7 @@ class SimTree(MemoryTree):
     def sync_folder(self, folder: MemoryFolder) -> None:
         rest = []
         for change in self._pending:
-            if any(touched is folder for touched, _, _ in change):
+            if change[0][0] is folder or change[-1][0] is folder:  # a rename touches two, no change more
                 _make_durable(change)
             else:
                 rest.append(change)
