@@ -4,10 +4,13 @@ SimClock    what a role asks: CLOCK_BOOTTIME goes on while the machine sleeps, t
 LoopClock   what timers count: CLOCK_MONOTONIC drifts as the other does, and stands still while the machine sleeps
 """
 
+import random
 from typing import Protocol
 
 from cairnfs.units import SECOND_NS
 
+START_MAX = 1 << 26
+"""In 1/1024 s: some 18 hours."""
 WALL_START_NS = 1_700_000_000 * SECOND_NS
 
 
@@ -45,11 +48,14 @@ class World(Protocol):
 class SimClock:
     """A host's clock: `rate` seconds for each second of the world, from when the rate was set."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, starts: random.Random | None = None) -> None:
+        """`starts` draws what it shows when the machine is switched on; None: the world's time."""
         self._world = world
+        self._starts = starts
         self._since_ns = 0
         self._base_s = 0.0
         self.rate = 1.0
+        self.boot()
         self.wall_offset_ns = 0
         """How wrong the operator's clock is; may jump."""
 
@@ -64,6 +70,8 @@ class SimClock:
         assert rate > 0, rate
         self._base_s, self._since_ns, self.rate = self.now_s(), self._world.now_ns, rate
 
-    def start_at(self, seconds: float) -> None:
-        """Show `seconds` now: the machine has just been switched on."""
-        self._base_s, self._since_ns = seconds, self._world.now_ns
+    def boot(self) -> None:
+        """The machine is switched on: its clock has nothing to do with that of others, nor with its own before."""
+        if self._starts is not None:
+            # In fractions of two, so that differences of times stay exact.
+            self._base_s, self._since_ns = self._starts.randrange(START_MAX) / 1024, self._world.now_ns

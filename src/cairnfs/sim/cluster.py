@@ -181,9 +181,9 @@ class SimCluster:
         Raises:
             AssertionError: it did not within `limit_s` of virtual time.
         """
-        end_s = self.world.loop.time() + limit_s
+        end_s = self.world.now_s() + limit_s
         while not claim():
-            assert self.world.loop.time() < end_s, f"did not come true within {limit_s:g} s"
+            assert self.world.now_s() < end_s, f"did not come true within {limit_s:g} s"
             await self.pause(0.1)
 
     async def pause(self, seconds: float) -> None:

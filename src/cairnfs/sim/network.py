@@ -44,7 +44,6 @@ class SimWire:
         self._label = label
         self._last_ns = 0
         self._stalled_until_ns = 0
-        self._is_broken = False
         self._held: list[tuple[Parcel, MemoryConnection]] = []
         self._held_acks: list[tuple[int, MemoryConnection]] = []
         self.back: SimWire
@@ -83,8 +82,6 @@ class SimWire:
         return self._fabric.loop.now_ns < self._stalled_until_ns or not self._links.passes(self.source, self.target)
 
     def _deliver(self, parcel: Parcel, to: MemoryConnection) -> None:
-        if self._is_broken:
-            return
         if self._held or self._is_blocked():
             self._held.append((parcel, to))
         else:
@@ -116,7 +113,7 @@ class SimWire:
 
     def release(self, *, breaks: bool = False) -> None:
         """Let what was held arrive now, before what is still on the way; or never (`breaks`)."""
-        if self._is_broken or self._is_blocked():
+        if self._is_blocked():
             return
         acks, self._held_acks = self._held_acks, []
         for count, sender in acks:
@@ -127,7 +124,6 @@ class SimWire:
 
     def break_off(self, to: MemoryConnection) -> None:
         """Reset the connection from somewhere on the way: the next that arrives is that, whatever is held."""
-        self._is_broken = True
         self._held.clear()
         latency_ns = round(self._links.draw_latency_s(self.source, self.target) * SECOND_NS)
         loop = self._fabric.loop

@@ -46,9 +46,9 @@ async def pass_time(seconds: float) -> None:
 class SimHost:
     """A machine: its folders outlive its lives."""
 
-    def __init__(self, name: str, loop: SimLoop) -> None:
+    def __init__(self, name: str, clock: SimClock) -> None:
         self.name = name
-        self.clock = SimClock(loop)
+        self.clock = clock
         self.is_powered = True
         self.lives = 0
         self.life: Incarnation | None = None
@@ -60,14 +60,21 @@ class SimHost:
 class SimWorld:
     """See the module."""
 
-    def __init__(self, seed: int, *, makes_folders: bool = True) -> None:
-        """`makes_folders`: a folder that is opened is made, so that nobody need think of it."""
+    def __init__(self, seed: int, *, makes_folders: bool = True, clocks_differ: bool = True) -> None:
+        """Make an empty world.
+
+        Args:
+            seed: What decides everything.
+            makes_folders: A folder that is opened is made, so that nobody need think of it.
+            clocks_differ: Each machine counts from its own start, as CLOCK_BOOTTIME does; else all from the world's.
+        """
         self.seed = seed
         self.trace = Trace()
         self.loop = SimLoop(self.stream("scheduler"), self.trace)
         self.random = self.stream("user")
         self.network = Fabric(self.loop, self.trace, self.stream("net"), self._is_powered)
         self._makes_folders = makes_folders
+        self._clocks_differ = clocks_differ
         self._hosts: dict[str, SimHost] = {}
         self._dead_tasks: list[SimTask] = []
 
@@ -83,9 +90,13 @@ class SimWorld:
     ) -> None:
         if error is not None and not isinstance(error, KeyboardInterrupt):
             error.add_note(
-                f"seed {self.seed} failed at {self.loop.time():.6f} s; the last events:\n{self.trace.tail()}"
+                f"seed {self.seed} failed at {self.now_s():.6f} s; the last events:\n{self.trace.tail()}"
             )
         self.close()
+
+    def now_s(self) -> float:
+        """Return the world's time, whoever asks; `loop.time()` is what the asking host counts."""
+        return self.loop.now_ns / SECOND_NS
 
     # -------------------------------------------------------------- running
 
@@ -148,13 +159,15 @@ class SimWorld:
             host.env = self._make_env(host, life)
             if not host.is_powered:
                 host.is_powered = True
+                host.clock.boot()
                 self.network.wake(name)
         return host.env
 
     def host(self, name: str) -> SimHost:
         """Return a machine: its clock, and its disks by folder."""
         if name not in self._hosts:
-            self._hosts[name] = SimHost(name, self.loop)
+            starts = self.stream(f"clock:{name}") if self._clocks_differ else None
+            self._hosts[name] = SimHost(name, SimClock(self.loop, starts))
         return self._hosts[name]
 
     def is_up(self, name: str) -> bool:
