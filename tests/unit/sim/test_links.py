@@ -126,12 +126,13 @@ def test_a_slow_card_makes_transfers_take_time_and_senders_wait():
         world.run(scenario())
 
 
-def test_two_who_share_a_slow_card_share_its_bytes():
+@pytest.mark.parametrize("pairs", [("ab", "cb"), ("ab", "ac")], ids=["the taker's", "the sender's"])
+def test_two_who_share_a_slow_card_share_its_bytes(pairs):
     with SimWorld(1) as world:
 
         async def scenario():
-            near, _, far = await connect(world, "a", "b")
-            other, _, other_far = await connect(world, "c", "b")
+            near, _, far = await connect(world, *pairs[0])
+            other, _, other_far = await connect(world, *pairs[1])
             world.network.settings.bytes_per_s = 100 * KIB
             near.send([bytes(MIB)])
             other.send([bytes(MIB)])
