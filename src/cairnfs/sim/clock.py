@@ -32,11 +32,11 @@ class LoopClock:
 
     def set_rate(self, rate: float, now_ns: int) -> None:
         """Go faster or slower from now on, without a jump."""
-        self._base_s, self._since_ns, self._rate = self.time(now_ns), now_ns, rate
+        self._base_s, self._since_ns, self._rate = self.time(now_ns), max(now_ns, self._since_ns), rate
 
     def stand_still(self, seconds: float, now_ns: int) -> None:
         """Take so much of the world's time, from now on, for none."""
-        self._base_s, self._since_ns = self.time(now_ns), now_ns + round(seconds * SECOND_NS)
+        self._base_s, self._since_ns = self.time(now_ns), max(now_ns, self._since_ns) + round(seconds * SECOND_NS)
 
 
 class World(Protocol):

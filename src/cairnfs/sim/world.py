@@ -89,9 +89,7 @@ class SimWorld:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            error.add_note(
-                f"seed {self.seed} failed at {self.now_s():.6f} s; the last events:\n{self.trace.tail()}"
-            )
+            error.add_note(f"seed {self.seed} failed at {self.now_s():.6f} s; the last events:\n{self.trace.tail()}")
         self.close()
 
     def now_s(self) -> float:

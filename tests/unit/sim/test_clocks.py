@@ -104,6 +104,16 @@ def test_what_a_loop_counts_stands_still_while_its_machine_sleeps():
         assert world.run(scenario()) == (9, 109)
 
 
+def test_a_rate_that_changes_in_a_machines_sleep_does_not_wake_its_timers():
+    def trouble(world):
+        world.suspend("a", 20)
+        world.set_clock_rate("a", 2)
+
+    with SimWorld(1, clocks_differ=False) as world:
+        ticks = run_ticks(world, 40, lambda: trouble(world))
+        assert [when for when, _ in ticks] == [30, 35, 40], "one was set before, for the old rate"
+
+
 def test_nothing_reaches_a_sleeping_machine_and_all_of_it_arrives_when_it_wakes():
     with SimWorld(1, clocks_differ=False) as world:
 

@@ -106,6 +106,17 @@ def test_plain_callbacks_of_one_host_run_in_the_order_that_asyncio_promises():
             assert order == list(range(10))
 
 
+def test_what_is_called_as_if_from_a_thread_runs_in_its_turn():
+    with SimWorld(1) as world:
+
+        async def scenario():
+            reached = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon_threadsafe(reached.set_result, 1)
+            return await reached
+
+        assert world.run(scenario()) == 1
+
+
 def test_a_forgotten_wake_up_is_a_deadlock_that_names_who_waits():
     with SimWorld(1) as world:
 
