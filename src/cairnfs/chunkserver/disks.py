@@ -88,6 +88,11 @@ class DataDisk:
         self._disk = disk
 
     @property
+    def room_bytes(self) -> int:
+        """Free bytes as last asked, less what was written since: so that small files do not all go to one disk."""
+        return max(0, self.free_bytes - self._unasked_bytes)
+
+    @property
     def reserve_bytes(self) -> int:
         """Rule 26: bytes that only deletes and the journal may use."""
         return max(self.policy.reserve_bytes, int(self.total_bytes * self.policy.reserve_fraction))

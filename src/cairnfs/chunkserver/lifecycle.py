@@ -41,7 +41,7 @@ def choose_disk(disks: Sequence[DataDisk]) -> DataDisk:
     usable = [disk for disk in disks if not disk.failed]
     if not usable:
         raise DiskFailedError(where="every data folder", why="; ".join(disk.failed for disk in disks) or "none")
-    best = max(usable, key=lambda disk: disk.free_bytes)
+    best = max(usable, key=lambda disk: disk.room_bytes)
     if not best.free_bytes:
         raise DiskFullError(where=best.folder)
     return best

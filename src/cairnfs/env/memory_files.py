@@ -168,11 +168,12 @@ class MemoryFile:
         self._use("allocate")
 
     def copy_from(self, source: File) -> None:
-        data = bytearray(source.size())
-        source.read_into(0, memoryview(data))
-        node = self._use("truncate")
-        node.truncate(0)
-        self._use("write").write(0, data)
+        data = memoryview(bytearray(source.size()))
+        done = 0
+        while count := source.read_into(done, data[done:]):
+            done += count
+        self.truncate(0)
+        self.write(0, [data])
 
     def close(self) -> None:
         self._node = None

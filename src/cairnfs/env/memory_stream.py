@@ -42,6 +42,9 @@ class Wire(Protocol):
 
     def carry(self, parcel: Parcel, to: "MemoryConnection") -> None: ...
 
+    def acknowledge(self, count: int, to: "MemoryConnection") -> None:
+        """Tell the end `to` that so many of its bytes were taken, by calling `to.taken(count)`."""
+
     def piece_bytes(self) -> int:
         """Return how many bytes the next parcel has at most."""
 
@@ -54,6 +57,9 @@ class SoonWire:
 
     def carry(self, parcel: Parcel, to: "MemoryConnection") -> None:
         self._loop.call_soon(to.arrived, parcel, context=to.context)
+
+    def acknowledge(self, count: int, to: "MemoryConnection") -> None:
+        self._loop.call_soon(to.taken, count, context=to.context)
 
     def piece_bytes(self) -> int:
         return PIECE_BYTES
@@ -96,8 +102,8 @@ class MemoryConnection:
 
     # -------------------------------------------------------------- reading
 
-    def arrived(self, parcel: Parcel) -> None:
-        """The wire brings a parcel."""
+    def arrived(self, parcel: Parcel, *, now: bool = False) -> None:
+        """The wire brings a parcel. `now`: the sink may be told at once, from outside of its context."""
         if self.is_lost:
             # Nobody reads here any more; what TCP answers to that is a reset.
             if isinstance(parcel, bytes):
@@ -110,7 +116,10 @@ class MemoryConnection:
                 return
         else:
             self._inbox.append(memoryview(parcel))
-        self._feed_soon()
+        if now and not self._feed_is_due:
+            self.context.run(self._feed)
+        else:
+            self._feed_soon()
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -136,7 +145,7 @@ class MemoryConnection:
                 if count < len(piece):
                     self._inbox.appendleft(piece[count:])
                 self._sink.buffer_updated(count)
-            self._loop.call_soon(self._other.taken, count, context=self._other.context)
+            self._wire.acknowledge(count, self._other)
         if self._mark and not self._inbox and not self.is_lost and (self._is_closing or not self._paused):
             self._meet_mark(self._mark)
 
@@ -168,10 +177,15 @@ class MemoryConnection:
             return
         self._pump()
 
+    @property
+    def waits_for_window(self) -> bool:
+        """True if something is queued: `taken` will send it."""
+        return bool(self._queue)
+
     def taken(self, count: int) -> None:
         """The other end's sink has taken bytes: so many more may go."""
         self._window_used -= count
-        if not self.is_lost:
+        if self._queue and not self.is_lost:
             self._pump()
 
     def _pump(self) -> None:

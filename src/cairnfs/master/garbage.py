@@ -18,6 +18,7 @@ from enum import StrEnum
 from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import DELETE_BRAKE_COUNT, DELETE_BRAKE_FRACTION, ORDER_TIMEOUT_S
+from cairnfs.master.inventory import Held
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.meta import read
@@ -129,15 +130,15 @@ class Garbage:
             return None
         row = get_chunk(view, handle)
         if row is None:
-            if handle >= get_counters(view).next_handle:
-                return None  # above all that this master knows: never garbage
-            why = Why.ORPHAN if read.purged(view, handle) is None else Why.PURGED
-            return Doomed(handle, held.version, why)
+            return _judge_unknown(view, handle, held)
+        is_member = any(server == session.server for server, _ in row.members)
+        if is_member and (not row.closed or len(row.members) <= row.goal):
+            return None  # the common case, without a look at the others
         confirmed = [one for one in reign.live_current(row, handle) if reign.inventory.get(one.server, handle)]
-        if all(server != session.server for server, _ in row.members):
+        if not is_member:
             enough = len(confirmed) >= row.goal or not reign.safeguards.keep_last_copy
             return Doomed(handle, held.version, Why.STALE) if enough else None
-        if row.closed and len(confirmed) > row.goal and self._fullest(confirmed) is session:
+        if len(confirmed) > row.goal and self._fullest(confirmed) is session:
             return row
         return None
 
@@ -223,3 +224,11 @@ class Garbage:
         self._purge_cursor = last
         if done:
             await reign.execute(PurgeDone(handles=done))
+
+
+def _judge_unknown(view: MetaRead, handle: ChunkHandle, held: Held) -> Doomed | None:
+    """A replica of a chunk that no record names."""
+    if handle >= get_counters(view).next_handle:
+        return None  # above all that this master knows: never garbage
+    why = Why.ORPHAN if read.purged(view, handle) is None else Why.PURGED
+    return Doomed(handle, held.version, why)

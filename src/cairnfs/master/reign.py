@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from cairnfs.config import MasterConfig
 from cairnfs.env import Coordinator, Env, MetaStore, MetaWrite
 from cairnfs.errors import CairnError, LowerEpochError, NotLeaderError
-from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.ids import NO_VERSION, BootId, ChunkHandle, ChunkVersion, Epoch, ServerId
 from cairnfs.master.exclusions import Exclusions
 from cairnfs.master.inventory import Held, Inventory
 from cairnfs.master.leases import Leases
@@ -169,30 +169,34 @@ class Reign:
             await asyncio.sleep(pause_s)
 
     def current_session(self, row: ChunkRow, server: ServerId, handle: ChunkHandle) -> Session | None:
-        """Return the live session of a server that holds a current replica: the record names it (rule 2).
-
-        An open replica is current only in the boot that the record names (rule 4).
-        """
+        """Return the session of a server that holds a current replica. See `is_current`."""
         session = self.sessions.of(server)
-        if session is None or not session.reported:
-            return None
-        held = self.inventory.get(server, handle)
         for member, boot in row.members:
-            if member == server:
-                if not row.closed and boot != session.boot:
-                    return None
-                return session if self._is_whole(row, held, same_boot=boot == session.boot) else None
+            if member == server and session is not None:
+                held = self.inventory.get(server, handle)
+                return session if self.is_current(row, held, session, boot) else None
         return None
-
-    def _is_whole(self, row: ChunkRow, held: Held | None, *, same_boot: bool) -> bool:
-        if held is None:
-            return row.is_new and same_boot and not row.closed
-        return not held.incomplete and held.version >= row.version
 
     def current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
         """Return the sessions with a current replica, in the order of the record."""
-        found = (self.current_session(row, server, handle) for server, _ in row.members)
-        return [session for session in found if session is not None]
+        holders = self.inventory.holders(handle)
+        found = []
+        for server, boot in row.members:
+            session = self.sessions.of(server)
+            if session is not None and self.is_current(row, holders.get(server), session, boot):
+                found.append(session)
+        return found
+
+    def is_current(self, row: ChunkRow, held: Held | None, session: Session, boot: BootId) -> bool:
+        """True if what the server of that session holds is current, as the member that the record names with `boot`.
+
+        The record names it (rule 2); an open replica is current only in the boot that the record names (rule 4).
+        """
+        if not session.reported or (boot != session.boot and not row.closed):
+            return False
+        if held is None:
+            return row.is_new and boot == session.boot and not row.closed
+        return not held.incomplete and held.version >= row.version
 
     def live_current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
         """Of these, the ones heard lately."""

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SLICE = 1000
 """Chunks looked at in one step: about ten milliseconds of the loop."""
+LOOK_BEATS = 2
+"""Heartbeats from the begin of one full look to that of the next, at least: liveness changes no faster."""
 AGAIN_BEATS = 5
 """Heartbeats to wait before a failed repair is tried again."""
 SHOWN_MAX = 20
@@ -64,6 +66,7 @@ class Repairing:
         self.census = Census()
         self._next_census = Census()
         self._cursor = 0
+        self._look_again_s = 0.0
         self._sick: dict[ChunkHandle, None] = {}
         self._later: dict[ChunkHandle, float] = {}
         self._running: dict[ChunkHandle, None] = {}
@@ -97,6 +100,10 @@ class Repairing:
 
     def _look(self) -> None:
         reign = self._reign
+        if not self._cursor:
+            if reign.now_s() < self._look_again_s:
+                return
+            self._look_again_s = reign.now_s() + LOOK_BEATS * reign.config.heartbeat_s
         seen = 0
         with reign.store.read() as view:
             for handle, row in read.each_chunk(view, self._cursor):
@@ -115,17 +122,20 @@ class Repairing:
         """Return a chunk's state as memory and record have it."""
         reign = self._reign
         now_s = reign.now_s()
-        unheard = restarted = 0
+        holders = reign.inventory.holders(handle)
+        live = unheard = restarted = 0
         for server, boot in row.members:
             session = reign.sessions.of(server)
-            if not reign.sessions.is_live(server, now_s) or session is None or not session.reported:
+            if session is None or not session.reported or now_s - session.heard_s >= reign.config.suspect_s:
                 unheard += reign.sessions.gone_for_s(server, now_s) < reign.config.repair_grace_s
+            elif reign.is_current(row, holders.get(server), session, boot):
+                live += 1
             elif not row.closed and session.boot != boot:
                 restarted += 1
         return Health(
             handle=handle,
             goal=row.goal,
-            live=len(reign.live_current(row, handle)),
+            live=live,
             closed=row.closed,
             has_lease=not row.closed and self._has_lease(handle, row, now_s),
             unheard=unheard,

@@ -4,19 +4,22 @@
         cluster = SimCluster(world, chunkservers=4)
         cluster.start()
         world.run(cluster.on_client(append_records))
-        cluster.crash("cs1"); cluster.restart("cs1")
+        cluster.crash("cs1"); await cluster.restart("cs1")
+        cluster.power_all(); await cluster.restart_all()
 
 Chunks are small, so that a short run meets many chunk ends.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from cairnfs.chunkserver.server import Chunkserver
 from cairnfs.client.filesystem import Client
 from cairnfs.config import ChunkserverConfig, ClientConfig, ClusterConfig, MasterConfig
 from cairnfs.ids import ChunkHandle, ServerId
-from cairnfs.limits import Geometry
+from cairnfs.limits import REPLICAS_DEFAULT, Geometry
 from cairnfs.master.server import Master, initialise
 from cairnfs.safeguards import ALL_ON, Safeguards
 from cairnfs.sim.world import SimWorld
@@ -40,22 +43,63 @@ QUICK = MasterConfig(
 """Times that make a simulated minute eventful."""
 
 
-class SimCluster:
-    """One master, some chunkservers and one client host, each a host of the world."""
+ROOMY = ChunkserverConfig(reserve_bytes=0)
+"""Nothing is kept free: simulated disks are small or endless."""
 
-    def __init__(
+
+class SimCluster:
+    """One master, some chunkservers and any client hosts, each a host of the world."""
+
+    def __init__(  # noqa: PLR0913 - what a run may vary, each with a default
         self,
         world: SimWorld,
         *,
         chunkservers: int = 4,
+        disks: int = 1,
+        racks: int = 0,
+        clients: int = 1,
+        goal: int | None = None,
+        copies_min: int | None = None,
+        durability: str | None = None,
         geometry: Geometry = SMALL,
         config: MasterConfig = QUICK,
+        chunkserver_config: ChunkserverConfig = ROOMY,
+        client_config: ClientConfig | None = None,
+        client_configs: Mapping[str, ClientConfig] | None = None,
         safeguards: Safeguards = ALL_ON,
     ) -> None:
+        """Addresses and folders in the settings are filled in here.
+
+        Args:
+            world: Where it lives.
+            chunkservers: How many.
+            disks: How many folders each chunkserver has.
+            racks: In how many racks the chunkservers stand, in turn; 0: nobody knows.
+            clients: How many names `clients` has; any other host may have a client too.
+            goal: Copies of a file; None: as `config` says.
+            copies_min: Rule 19; None: two, but no more than `goal`.
+            durability: What an append's ack means, "disk" or "memory"; None: as `config` says.
+            geometry: Sizes of chunks and blocks.
+            config: Of the master.
+            chunkserver_config: Of every chunkserver.
+            client_config: Of clients on hosts that `client_configs` does not name.
+            client_configs: By host.
+            safeguards: Those that are on.
+        """
         self.world = world
         self.names = [f"cs{number}" for number in range(chunkservers)]
+        self.folders = [FOLDER, *(f"{FOLDER}{number}" for number in range(1, disks))]
+        """Of each chunkserver, one per disk."""
+        self.clients = [CLIENT, *(f"{CLIENT}{number}" for number in range(1, clients))]
+        self.racks = {name: f"rack{number % racks}" if racks else "" for number, name in enumerate(self.names)}
+        self._goal = goal if goal is not None else config.replicas
+        durability = durability if durability is not None else config.durability
+        self.config = replace(config, replicas=self._goal, durability=durability)
+        self._copies_min = copies_min if copies_min is not None else min(2, self._goal)
         self._geometry = geometry
-        self._config = config
+        self._chunkserver_config = chunkserver_config
+        self._client_config = client_config if client_config is not None else ClientConfig()
+        self._client_configs = dict(client_configs or {})
         self._safeguards = safeguards
         self.servers: dict[str, Chunkserver] = {}
         """By host; of hosts that are up."""
@@ -67,12 +111,19 @@ class SimCluster:
         self.world.run(self._start())
 
     async def _start(self) -> None:
-        shape = ClusterConfig(chunk_bytes=self._geometry.chunk_bytes, block_bytes=self._geometry.block_bytes)
+        shape = ClusterConfig(
+            chunk_bytes=self._geometry.chunk_bytes,
+            block_bytes=self._geometry.block_bytes,
+            copies_min=self._copies_min,
+        )
         await self.world.spawn(MASTER, initialise(self.world.env(MASTER), FOLDER, shape))
         await self.start_master()
         for name in self.names:
             await self.start_chunkserver(name)
         await self.until(lambda: self._registered() == len(self.names))
+        if self._goal != REPLICAS_DEFAULT:
+            # The top folder has a goal of its own, and every other inherits it.
+            await self.on_client(lambda client: client.set_replicas("/", self._goal))
 
     def _registered(self) -> int:
         assert self.master is not None
@@ -81,11 +132,17 @@ class SimCluster:
 
     async def start_master(self) -> None:
         """Start the master on its host, over whatever it stored before."""
-        self.master = Master(self.world.env(MASTER), self._config, safeguards=self._safeguards)
+        self.master = Master(self.world.env(MASTER), self.config, safeguards=self._safeguards)
         await self.world.spawn(MASTER, self.master.start())
 
     async def start_chunkserver(self, name: str) -> None:
-        config = ChunkserverConfig(listen=(f"{name}:7410",), master=(MASTER_ADDRESS,), data=(FOLDER,), reserve_bytes=0)
+        config = replace(
+            self._chunkserver_config,
+            listen=(f"{name}:7410",),
+            master=(MASTER_ADDRESS,),
+            data=tuple(self.folders),
+            rack=self.racks[name],
+        )
         server = Chunkserver(self.world.env(name), config, safeguards=self._safeguards)
         await self.world.spawn(name, server.start())
         self.servers[name] = server
@@ -119,6 +176,20 @@ class SimCluster:
         for what, count in counted.items():
             self._counted[what] = self._counted.get(what, 0) + count
 
+    def power_all(self) -> None:
+        """Cut the power of every machine at one moment, the clients' as well."""
+        for name in [MASTER, *self.servers]:
+            self._harvest(name)
+        self.servers.clear()
+        self.master = None
+        self.world.power_all()
+
+    async def restart_all(self) -> None:
+        """Start every server that is down."""
+        for name in [MASTER, *self.names]:
+            if not self.world.is_up(name):
+                await self.restart(name)
+
     async def restart(self, name: str) -> None:
         """Start what ran on the host again."""
         if name == MASTER:
@@ -132,9 +203,9 @@ class SimCluster:
         Raises:
             AssertionError: it did not within `limit_s` of virtual time.
         """
-        end_s = self.world.loop.time() + limit_s
+        end_s = self.world.now_s() + limit_s
         while not claim():
-            assert self.world.loop.time() < end_s, f"did not come true within {limit_s:g} s"
+            assert self.world.now_s() < end_s, f"did not come true within {limit_s:g} s"
             await self.pause(0.1)
 
     async def pause(self, seconds: float) -> None:
@@ -145,8 +216,8 @@ class SimCluster:
 
     def client(self, host: str = CLIENT) -> Client:
         """Return a client on a host of its own."""
-        config = ClientConfig(master=(MASTER_ADDRESS,))
-        return Client(self.world.env(host), config)
+        config = self._client_configs.get(host, self._client_config)
+        return Client(self.world.env(host), replace(config, master=(MASTER_ADDRESS,)))
 
     async def on_client(self, job: Callable[[Client], Coroutine[Any, Any, T]], host: str = CLIENT) -> T:
         """Run `job` with a client on its host."""

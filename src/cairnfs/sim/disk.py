@@ -1,18 +1,18 @@
-"""The disks of a simulated world: what a process has written, and what would survive a power loss.
+"""The disks of a simulated world: names, files and jobs, and what a crash or a power loss leaves of them.
 
-    write --> page cache --sync--> durable bytes        kill -9 keeps the page cache, a power loss does not
+    write --> page cache --sync--> durable bytes        kill -9 keeps the page cache, a power loss does not (`pages`)
     names --> present    --sync_folder--> durable       each change of names whole or not at all
 
-After a power loss each 512-byte sector that was not synced is as before or as written (contract 7), and each change of
-names is there or not: in half of the cases a first part of them, as journaling file systems have it, else any of them.
-Faults are asked for through `DiskFaults`; the nodes and folders outlive the lives of their host.
+After a power loss each change of names that was not synced is there or not: in half of the cases a first part of them,
+as journaling file systems have it, else any of them. Faults are asked for through `DiskFaults`; nodes and folders
+outlive the lives of their host.
 """
 
 import asyncio
 import errno
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from cairnfs.env import Buffer, Files
@@ -26,94 +26,18 @@ from cairnfs.env.memory_files import (
     MemoryTree,
     os_error,
 )
-from cairnfs.env.memory_store import MemoryRecord, MemoryStore
-from cairnfs.errors import CairnError, ShutdownError
+from cairnfs.errors import ShutdownError
+from cairnfs.sim.disk_faults import DiskFaults
 from cairnfs.sim.loop import HostDeadError, Incarnation
 from cairnfs.sim.network import pinned
+from cairnfs.sim.pages import SECTOR_BYTES, SimNode
 from cairnfs.sim.trace import Trace
+from cairnfs.units import TIB
 
 T = TypeVar("T")
 
-SECTOR_BYTES = 512
-_CHANGING = ("write", "truncate", "allocate")
-
-
-@dataclass
-class DiskFaults:
-    """What is wrong with a disk; may be changed at any time."""
-
-    fail_reads: bool = False
-    fail_writes: bool = False
-    fail_syncs: bool = False
-    """A failed sync forgets what was to be synced, as Linux does: a later one succeeds and makes nothing durable."""
-    is_full: bool = False
-    delay_s: tuple[float, float] = (0.00005, 0.002)
-    """How long a job waits; a gray disk has seconds here."""
-    dies_after: int | None = None
-    """So many more operations on files, then `on_death` is called in the middle of whatever job it is."""
-    on_death: Callable[[], None] | None = None
-
-
-class SimNode(MemoryNode):
-    """A file: what is in the page cache (`data`), what is durable, and how the one came from the other."""
-
-    def __init__(self, tree: "SimTree") -> None:
-        super().__init__()
-        self.durable = bytearray()
-        self._tree = tree
-        self._pending: list[tuple[int, bytes | None]] = []
-        """(offset, bytes written there) or (new size, None)."""
-
-    def write(self, offset: int, piece: Buffer) -> None:
-        super().write(offset, piece)
-        self._pending.append((offset, bytes(piece)))
-
-    def truncate(self, size: int) -> None:
-        super().truncate(size)
-        self._pending.append((size, None))
-
-    def sync(self) -> None:
-        pending, self._pending = self._pending, []
-        if self._tree.faults.fail_syncs:
-            raise os_error(errno.EIO, "fdatasync")
-        for offset, piece in pending:
-            _apply(self.durable, offset, piece)
-
-    def lose_power(self, chance: random.Random) -> None:
-        """Keep what was durable, and of the rest what chance has written back in time."""
-        pending, self._pending = self._pending, []
-        kept = chance.choice((0.0, 0.5, 1.0))
-        for offset, piece in pending:
-            if piece is None:
-                if chance.random() < kept:
-                    _apply(self.durable, offset, None)
-            else:
-                self._write_sectors(offset, piece, kept, chance)
-        self.data = bytearray(self.durable)
-
-    def _write_sectors(self, offset: int, piece: bytes, kept: float, chance: random.Random) -> None:
-        start = offset
-        while start < offset + len(piece):
-            end = min((start // SECTOR_BYTES + 1) * SECTOR_BYTES, offset + len(piece))
-            if chance.random() < kept:
-                _apply(self.durable, start, piece[start - offset : end - offset])
-            start = end
-
-    def flip(self, offset: int) -> None:
-        """Bit rot: change one bit, durably and without anybody's knowledge."""
-        self.data[offset] ^= 1
-        if offset < len(self.durable):
-            self.durable[offset] ^= 1
-
-
-def _apply(data: bytearray, offset: int, piece: bytes | None) -> None:
-    if piece is None:
-        del data[offset:]
-        data.extend(bytes(offset - len(data)))
-        return
-    if len(data) < offset:
-        data.extend(bytes(offset - len(data)))
-    data[offset : offset + len(piece)] = piece
+STUCK_LOOK_S = 0.05
+"""A stuck disk is looked at so often."""
 
 
 class SimFolder(MemoryFolder):
@@ -139,13 +63,13 @@ class SimTree(MemoryTree):
         self._pending: list[_Change] = []
 
     def make_node(self) -> SimNode:
-        return SimNode(self)
+        return SimNode()
 
     def make_folder(self) -> SimFolder:
         return SimFolder()
 
     def before(self, what: str, name: str) -> None:
-        self._trace.add(self._host, f"disk {what}", name)
+        self._trace.add(self._host, "disk", what, name)
         faults = self.faults
         if faults.dies_after is not None:
             faults.dies_after -= 1
@@ -154,29 +78,80 @@ class SimTree(MemoryTree):
                 assert faults.on_death is not None, "nobody to tell"
                 faults.on_death()
                 raise HostDeadError(self._host)
-        if what in _CHANGING and faults.is_full:
+        faults.check(what, name)
+
+    def used_bytes(self) -> int:
+        total = 0
+        folders: list[MemoryFolder] = [self.top]
+        while folders:
+            for entry in folders.pop().entries.values():
+                if isinstance(entry, SimNode):
+                    total += entry.used_bytes()
+                elif isinstance(entry, MemoryFolder):
+                    folders.append(entry)
+        return total
+
+    def write(self, node: SimNode, name: str, offset: int, piece: memoryview) -> None:
+        """Write a piece of a file as far as it fits, where the disk puts it. Raises OSError (ENOSPC)."""
+        missing = self.take_space(node, offset + len(piece))
+        fitting = piece[: len(piece) - missing]
+        if self.faults.draws_misdirection(name, self.chance):
+            # The size is the file system's, which makes no mistake here.
+            if offset + len(fitting) > len(node.data):
+                node.truncate(offset + len(fitting))
+            node, offset = self._elsewhere(node, offset)
+            self._trace.add(self._host, "disk misdirects", name, offset)
+        node.write(offset, fitting)
+        if missing:
             raise os_error(errno.ENOSPC, name)
-        if (what in _CHANGING and faults.fail_writes) or (what == "read" and faults.fail_reads):
-            raise os_error(errno.EIO, name)
+
+    def _elsewhere(self, node: SimNode, offset: int) -> tuple[SimNode, int]:
+        """Another place for a write: at the start of some sector of the same file, or of another."""
+        files = [one for path, one in self.walk() if fnmatchcase(path, self.faults.misdirect_files) and one.data]
+        others = [one for one in files if one is not node]
+        victim = self.chance.choice(others) if others and self.chance.random() < 0.5 else node
+        places = [place for place in range(0, len(victim.data), SECTOR_BYTES) if victim is not node or place != offset]
+        return victim, self.chance.choice(places or [offset + SECTOR_BYTES])
+
+    def take_space(self, node: SimNode, end: int) -> int:
+        """Let a file reach up to `end`; return how many bytes of that do not fit."""
+        growth = end - node.used_bytes()
+        if growth <= 0:
+            return 0
+        room, faults = growth, self.faults
+        if faults.full_after_bytes is not None:
+            room = min(room, faults.full_after_bytes)
+            faults.full_after_bytes -= room
+            faults.is_full = room < growth
+        if self.capacity_bytes < TIB:
+            room = min(room, max(0, self.capacity_bytes - self.used_bytes()))
+        return growth - room
+
+    def rot(self, files: str = "*") -> tuple[str, int] | None:
+        """Change one bit of one file of that pattern, as `SimNode.flip`; return where, None if all are empty."""
+        found = [(path, node) for path, node in self.walk() if fnmatchcase(path, files) and node.data]
+        if not found:
+            return None
+        path, node = self.chance.choice(found)
+        offset = self.chance.randrange(len(node.data))
+        node.flip(offset, self.chance.randrange(8))
+        self._trace.add(self._host, "disk rots", path, offset)
+        return path, offset
 
     def change(self, *changes: tuple[MemoryFolder, str, Entry | None]) -> None:
         super().change(*changes)
         self._pending.append(changes)
 
     def sync_folder(self, folder: MemoryFolder) -> None:
-        if self.faults.fail_syncs:
-            raise os_error(errno.EIO, "fsync")
         rest = []
         for change in self._pending:
-            if any(touched is folder for touched, _, _ in change):
+            if change[0][0] is folder or change[-1][0] is folder:  # a rename touches two, no change more
                 _make_durable(change)
             else:
                 rest.append(change)
         self._pending = rest
 
     def sync_all(self) -> None:
-        if self.faults.fail_syncs:
-            raise os_error(errno.EIO, "syncfs")
         for change in self._pending:
             _make_durable(change)
         self._pending = []
@@ -239,10 +214,40 @@ class SimFile(MemoryFile):
     def __init__(self, tree: SimTree, node: MemoryNode, name: str, *, life: Incarnation) -> None:
         super().__init__(tree, node, name)
         self._life = life
+        self._disk = tree
 
-    def _use(self, what: str) -> MemoryNode:
+    def _use(self, what: str) -> SimNode:
         self._life.check()
-        return super()._use(what)
+        node = super()._use(what)
+        assert isinstance(node, SimNode), node
+        return node
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        count = super().read_into(offset, buffer)
+        return self._disk.faults.draw_count(self._name, count, self._disk.chance)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> None:
+        for buffer in buffers:
+            view = memoryview(buffer).cast("B")
+            if len(view):
+                self._disk.write(self._use("write"), self._name, offset, view)
+                offset += len(view)
+        self._use("written")
+
+    def allocate(self, offset: int, length: int) -> None:
+        node = self._use("allocate")
+        if self._disk.take_space(node, offset + length):
+            raise os_error(errno.ENOSPC, self._name)
+        node.reserved_bytes = max(node.reserved_bytes, offset + length)
+
+    def sync(self) -> None:
+        try:
+            node = self._use("sync")
+        except OSError:
+            if isinstance(self._node, SimNode):
+                self._node.forget()
+            raise
+        node.sync()
 
 
 class SimFiles(MemoryFiles):
@@ -256,6 +261,14 @@ class SimFiles(MemoryFiles):
     def _before(self, what: str, name: str) -> None:
         self.life.check()
         super()._before(what, name)
+
+    def sync_all(self) -> None:
+        try:
+            super().sync_all()
+        except OSError:
+            for node in self.tree.nodes():
+                node.forget()
+            raise
 
     def make_file(self, node: MemoryNode, name: str) -> SimFile:
         return SimFile(self.tree, node, name, life=self.life)
@@ -279,11 +292,14 @@ class SimDisk:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._running += 1
-        delay_s = self._sim.tree.chance.uniform(*self._sim.tree.faults.delay_s)
+        delay_s = self._sim.tree.faults.draw_delay_s(self._sim.tree.chance)
         loop.call_later(delay_s, self._execute, Job(job, future), context=self._context)
         return await future
 
     def _execute(self, job: Job) -> None:
+        if self._sim.tree.faults.is_stuck:
+            asyncio.get_running_loop().call_later(STUCK_LOOK_S, self._execute, job, context=self._context)
+            return
         job.run()
         if self._sim.life.is_alive:
             self._running -= 1
@@ -296,36 +312,3 @@ class SimDisk:
             self._idle.clear()
             await self._idle.wait()
         self._sim.unlock()
-
-
-class SimRecord(MemoryRecord):
-    """A metadata store's durable part, with what is wrong with its disk."""
-
-    def __init__(self, folder: str, chance: random.Random) -> None:
-        super().__init__(folder)
-        self.chance = chance
-        self.sync_s = (0.0002, 0.005)
-        self.fails_with: CairnError | None = None
-        """The next commit fails so; nothing of it is there."""
-
-    def end_life(self) -> None:
-        """Its process is dead. A commit on its way has reached the disk or not; none of it was acknowledged."""
-        if self.committing is not None and self.chance.random() < 0.5:
-            self.tables.apply(self.committing)
-        self.committing = None
-        self.opened_by = None
-
-
-class SimStore(MemoryStore):
-    """A metadata store of one life. Commits are synced, so a crash and a power loss are the same to it."""
-
-    def __init__(self, record: SimRecord, life: Incarnation) -> None:
-        super().__init__(record, context=pinned(life))
-        self._sim = record
-
-    def sync_s(self) -> float:
-        return self._sim.chance.uniform(*self._sim.sync_s)
-
-    def fault(self) -> CairnError | None:
-        failure, self._sim.fails_with = self._sim.fails_with, None
-        return failure

@@ -7,7 +7,8 @@ follow the real world, is removed:
     2. Sets of tasks, which asyncio walks in the order of memory addresses. Tasks here hash by a number.
     3. The order of what is ready: a seeded draw among the tasks that can go on and the hosts that have callbacks due.
        asyncio promises that plain callbacks run in the order of `call_soon`; so they do here, for each host.
-    4. Floating time: inside it is whole nanoseconds.
+    4. Floating time: inside it is whole nanoseconds. A life whose clock drifts, or whose machine sleeps, counts its
+       timers by a clock of its own (`clock.LoopClock`).
 
 A crash is no cancellation: what belongs to a dead incarnation of a host never runs again, `finally` included.
 """
@@ -17,9 +18,10 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, NoReturn
 
+from cairnfs.sim.clock import LoopClock
 from cairnfs.sim.trace import Trace
 from cairnfs.units import SECOND_NS
 
@@ -55,8 +57,10 @@ class Incarnation:
         self.number = number
         self.is_alive = True
         self.is_paused = False
+        self.clock: LoopClock | None = None
+        """What its timers count, if that is not the world's time."""
         self.waiting: list[asyncio.Handle] = []
-        """What has become due while it was paused, in order."""
+        """What has become due while it was paused, in order; and what never runs any more, since it is dead."""
 
     def check(self) -> None:
         """Raise HostDeadError if this life is over."""
@@ -84,6 +88,31 @@ class SimTask(asyncio.Task[Any]):
         self._log_destroy_pending = False
 
 
+class SimHandle(asyncio.TimerHandle):
+    """A callback that waits for its turn or time, and knows whose it is.
+
+    It leaves out what only a loop for debugging needs: asyncio's own would ask for that a thousand times a second.
+    """
+
+    __slots__ = ("life",)
+
+    def __init__(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: "SimLoop", context: Context | None
+    ) -> None:
+        if context is None:
+            context = copy_context()
+        self.life: Incarnation | None = context.get(CURRENT)
+        self._context = context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """Give each simulation a new one: its time starts at 0, its tasks at number 0."""
 
@@ -100,7 +129,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._trace = trace
         self._task_numbers = itertools.count()
         self._timer_numbers = itertools.count()
-        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[int, int, SimHandle]] = []
         self._failure: dict[str, Any] | None = None
         self._steps_now = 0
         self.set_task_factory(self._make_task)
@@ -109,24 +138,61 @@ class SimLoop(asyncio.BaseEventLoop):
     # -------------------------------------------------------------- what asyncio asks for
 
     def time(self) -> float:
+        life = CURRENT.get()
+        if life is not None and life.clock is not None:
+            return life.clock.time(self.now_ns)
         return self.now_ns / SECOND_NS
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        if self._closed:  # type: ignore[attr-defined]
+            raise RuntimeError("the simulation is over")
+        handle = SimHandle(0.0, callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        return self.call_soon(callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        when_ns = max(self.now_ns, round(when * SECOND_NS))
-        if when_ns == self.now_ns and when > self.time():
+        now_ns = self.now_ns
+        life = CURRENT.get()
+        clock = life.clock if life is not None else None
+        when_ns = round(when * SECOND_NS) if clock is None else clock.moment_ns(when, now_ns)
+        if when_ns <= now_ns:
             # Less than a nanosecond to go is still a wait: else whoever waits for the rest of it does so for ever.
-            when_ns += 1
-        timer = asyncio.TimerHandle(when_ns / SECOND_NS, callback, args, self, context)
-        heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
-        return timer
+            when_ns = now_ns + (when > self.time())
+        return self.call_at_ns(when_ns, callback, *args, context=context)
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        life = CURRENT.get()
+        if life is not None and life.clock is not None:
+            return self.call_at(life.clock.time(self.now_ns) + max(0.0, delay), callback, *args, context=context)
         rest_ns = max(1, round(delay * SECOND_NS)) if delay > 0 else 0
-        return self.call_at((self.now_ns + rest_ns) / SECOND_NS, callback, *args, context=context)
+        return self.call_at_ns(self.now_ns + rest_ns, callback, *args, context=context)
+
+    def call_at_ns(
+        self, when_ns: int, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call at a moment of the world."""
+        timer = SimHandle(when_ns / SECOND_NS, callback, args, self, context)
+        heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
+        return timer
+
+    def postpone(self, life: Incarnation, seconds: float) -> None:
+        """Let every timer of a life ring so much later: its machine sleeps."""
+        late_ns = round(seconds * SECOND_NS)
+        self._timers = [
+            (when_ns + late_ns * (timer.life is life), number, timer) for when_ns, number, timer in self._timers
+        ]
+        heapq.heapify(self._timers)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Leave it in the heap: it is passed over when its time comes."""
@@ -164,26 +230,28 @@ class SimLoop(asyncio.BaseEventLoop):
     # -------------------------------------------------------------- one step
 
     def _run_once(self) -> None:
-        while not self._ready:
-            if self._stopping:  # type: ignore[attr-defined]
-                return
-            self._jump()
-        handle = self._take_one()
-        if handle.cancelled():
-            return
-        incarnation: Incarnation | None = handle._context.get(CURRENT)  # noqa: SLF001 - the loop's own
-        if incarnation is not None and not incarnation.is_alive:
-            return
-        if incarnation is not None and incarnation.is_paused:
-            incarnation.waiting.append(handle)
-            return
-        self._trace.add(incarnation.host if incarnation else "-", _label(handle))
-        self._steps_now += 1
-        if self._steps_now > self.steps_per_moment_max:
-            raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
-        handle._run()  # noqa: SLF001
-        if self._failure is not None:
-            self._fail()
+        """Run steps until the loop is to stop: every event of a simulation passes here."""
+        ready, trace = self._ready, self._trace
+        while not self._stopping:  # type: ignore[attr-defined]
+            if not ready:
+                self._jump()
+            handle = ready.popleft() if len(ready) == 1 else self._draw_one()
+            if handle._cancelled:  # noqa: SLF001 - the loop's own
+                continue
+            life = handle.life
+            if life is None:
+                trace.add("-", _label(handle))
+            elif life.is_alive and not life.is_paused:
+                trace.add(life.host, _label(handle))
+            else:
+                life.waiting.append(handle)
+                continue
+            self._steps_now += 1
+            if self._steps_now > self.steps_per_moment_max:
+                raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
+            handle._run()  # noqa: SLF001
+            if self._failure is not None:
+                self._fail()
 
     def _jump(self) -> None:
         """Move the clock to the next timer and make ready all that is due then."""
@@ -194,7 +262,7 @@ class SimLoop(asyncio.BaseEventLoop):
             raise SimDeadlockError(f"every task waits and nothing is due:\n{self._waiting_tasks()}")
         when_ns = timers[0][0]
         if self.limit_ns is not None and when_ns > self.limit_ns:
-            raise SimTimeoutError(f"not done after {self.time()} s of virtual time:\n{self._waiting_tasks()}")
+            raise SimTimeoutError(f"not done after {self.now_ns / SECOND_NS} s:\n{self._waiting_tasks()}")
         if when_ns > self.now_ns:
             self.now_ns = self._trace.now_ns = when_ns
             self._steps_now = 0
@@ -203,18 +271,15 @@ class SimLoop(asyncio.BaseEventLoop):
             if not timer.cancelled():
                 self._ready.append(timer)
 
-    def _take_one(self) -> Any:
+    def _draw_one(self) -> Any:
         """Draw the next of what is ready. See the module, 3."""
         ready = self._ready
-        if len(ready) == 1:
-            return ready.popleft()
         place = int(self._chance.random() * len(ready))
         handle = ready[place]
-        if not _is_task_step(handle):
-            host = handle._context.get(CURRENT)  # noqa: SLF001
+        if place and not _is_task_step(handle):
             for earlier in range(place):
                 other = ready[earlier]
-                if not _is_task_step(other) and other._context.get(CURRENT) is host:  # noqa: SLF001
+                if other.life is handle.life and not _is_task_step(other):
                     place, handle = earlier, other
                     break
         del ready[place]
@@ -266,17 +331,16 @@ class SimLoop(asyncio.BaseEventLoop):
         return "\n".join(lines)
 
 
-def _owner(handle: Any) -> Any:
-    return getattr(handle._callback, "__self__", None)  # noqa: SLF001
-
-
 def _is_task_step(handle: Any) -> bool:
-    return isinstance(_owner(handle), SimTask)
+    return type(getattr(handle._callback, "__self__", None)) is SimTask  # noqa: SLF001
 
 
 def _label(handle: Any) -> str:
-    owner = _owner(handle)
-    if isinstance(owner, SimTask):
-        return owner.get_name()
     callback = handle._callback  # noqa: SLF001
-    return str(getattr(callback, "__qualname__", type(callback).__name__))
+    owner = getattr(callback, "__self__", None)
+    if type(owner) is SimTask:
+        return owner.get_name()
+    try:
+        return callback.__qualname__  # type: ignore[no-any-return]
+    except AttributeError:
+        return type(callback).__name__

@@ -1,34 +1,53 @@
-"""What happened in a simulation, one line an event, and a hash over all of it: two runs are the same if it is.
+"""What happened in a simulation, one row an event, and a hash over all of it: two runs are the same if it is.
 
-Lines hold no address, no `id()` and no set order; names of tasks and numbers of connections belong to the world.
+Rows hold no address, no `id()` and no set order; names of tasks and numbers of connections belong to the world. They
+are kept as they come and hashed many at a time, since a run has a thousand in a simulated second.
 """
 
 import hashlib
 from collections import deque
 
-LINES_KEPT = 2000
+import msgspec
+
+BATCH_ROWS = 1000
+BATCHES_KEPT = 2
+
+_encode = msgspec.msgpack.Encoder().encode
+_Row = tuple[int, str, str, str | int, str | int]
 
 
 class Trace:
-    """The running hash of all lines and the last of them."""
+    """The running hash of all rows and the last of them."""
 
     def __init__(self) -> None:
-        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self.events = 0
         self.now_ns = 0
+        self._rows: list[_Row] = []
+        self._kept: deque[list[_Row]] = deque(maxlen=BATCHES_KEPT)
+        self._hashed = 0
         self._hash = hashlib.blake2b(digest_size=16)
 
-    def add(self, host: str, what: str, about: str = "") -> None:
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return self._hashed + len(self._rows)
+
+    def add(self, host: str, what: str, about: str | int = "", more: str | int = "") -> None:
         """Note an event at the present virtual time."""
-        line = f"{self.now_ns} {host} {what} {about}\n"
-        self.lines.append(line)
-        self.events += 1
-        self._hash.update(line.encode())
+        rows = self._rows
+        rows.append((self.now_ns, host, what, about, more))
+        if len(rows) >= BATCH_ROWS:
+            self._hash.update(_encode(rows))
+            self._hashed += len(rows)
+            self._kept.append(rows)
+            self._rows = []
 
     def digest(self) -> str:
-        """Return the hash of every line so far."""
-        return self._hash.hexdigest()
+        """Return the hash of every row so far."""
+        whole = self._hash.copy()
+        whole.update(_encode(self._rows))
+        return whole.hexdigest()
 
     def tail(self, count: int = 50) -> str:
-        """Return the last lines, for a person."""
-        return "".join(list(self.lines)[-count:])
+        """Return the last rows as lines, for a person."""
+        rows = [row for batch in (*self._kept, self._rows) for row in batch]
+        return "".join(f"{' '.join(str(part) for part in row).rstrip()}\n" for row in rows[-count:])

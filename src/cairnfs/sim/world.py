@@ -5,8 +5,9 @@
         world.spawn("a", serve(env), name="serve") # a task of that life
         world.run(scenario())                      # the world's own code, which never dies
         world.crash("a")                           # kill -9: unsynced pages are kept
-        world.power("a")                           # they are not
-        world.cut("a", "b"); world.heal()
+        world.power("a"); world.power_all()        # they are not
+        world.cut("a", "b"); world.stall("a", "b", 20); world.slow_link("a", "b", bytes_per_s=10_000); world.heal()
+        world.suspend("a", 60); world.set_clock_rate("a", 1.01); world.step_wall("a", -3600)
 
 Every kind of chance has a stream of its own, so that one more draw in one shifts no other.
 """
@@ -15,21 +16,24 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from types import TracebackType
 from typing import Any, TypeVar
 
 from cairnfs.env import Disk, Env, MetaStore
 from cairnfs.env.solo import SoloCoordinator
-from cairnfs.sim.disk import SimDisk, SimFiles, SimRecord, SimStore, SimTree
+from cairnfs.sim.clock import LoopClock, SimClock
+from cairnfs.sim.disk import SimDisk, SimFiles, SimTree
+from cairnfs.sim.links import Ear, Line
 from cairnfs.sim.loop import HostDeadError, Incarnation, SimLoop, SimTask
 from cairnfs.sim.network import Fabric, SimNetwork, pinned
+from cairnfs.sim.store import SimRecord, SimStore
 from cairnfs.sim.trace import Trace
 from cairnfs.units import SECOND_NS
 
 T = TypeVar("T")
 
-WALL_START_NS = 1_700_000_000 * SECOND_NS
 LIMIT_S = 86_400.0
 """Virtual time of one `run`, unless it says otherwise."""
 
@@ -39,34 +43,12 @@ async def pass_time(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-class SimClock:
-    """A host's clock: `rate` seconds for each second of the world, from when the rate was set."""
-
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
-        self._since_s = 0.0
-        self._base_s = 0.0
-        self._rate = 1.0
-        self.wall_offset_ns = 0
-        """How wrong the operator's clock is; may jump."""
-
-    def now_s(self) -> float:
-        return self._base_s + (self._loop.time() - self._since_s) * self._rate
-
-    def wall_ns(self) -> int:
-        return WALL_START_NS + self._loop.now_ns + self.wall_offset_ns
-
-    def set_rate(self, rate: float) -> None:
-        """Go faster or slower from now on, without a jump."""
-        self._base_s, self._since_s, self._rate = self.now_s(), self._loop.time(), rate
-
-
 class SimHost:
     """A machine: its folders outlive its lives."""
 
-    def __init__(self, name: str, loop: SimLoop) -> None:
+    def __init__(self, name: str, clock: SimClock) -> None:
         self.name = name
-        self.clock = SimClock(loop)
+        self.clock = clock
         self.is_powered = True
         self.lives = 0
         self.life: Incarnation | None = None
@@ -78,14 +60,21 @@ class SimHost:
 class SimWorld:
     """See the module."""
 
-    def __init__(self, seed: int, *, makes_folders: bool = True) -> None:
-        """`makes_folders`: a folder that is opened is made, so that nobody need think of it."""
+    def __init__(self, seed: int, *, makes_folders: bool = True, clocks_differ: bool = True) -> None:
+        """Make an empty world.
+
+        Args:
+            seed: What decides everything.
+            makes_folders: A folder that is opened is made, so that nobody need think of it.
+            clocks_differ: Each machine counts from its own start, as CLOCK_BOOTTIME does; else all from the world's.
+        """
         self.seed = seed
         self.trace = Trace()
         self.loop = SimLoop(self.stream("scheduler"), self.trace)
         self.random = self.stream("user")
         self.network = Fabric(self.loop, self.trace, self.stream("net"), self._is_powered)
         self._makes_folders = makes_folders
+        self._clocks_differ = clocks_differ
         self._hosts: dict[str, SimHost] = {}
         self._dead_tasks: list[SimTask] = []
 
@@ -100,10 +89,12 @@ class SimWorld:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            error.add_note(
-                f"seed {self.seed} failed at {self.loop.time():.6f} s; the last events:\n{self.trace.tail()}"
-            )
+            error.add_note(f"seed {self.seed} failed at {self.now_s():.6f} s; the last events:\n{self.trace.tail()}")
         self.close()
+
+    def now_s(self) -> float:
+        """Return the world's time, whoever asks; `loop.time()` is what the asking host counts."""
+        return self.loop.now_ns / SECOND_NS
 
     # -------------------------------------------------------------- running
 
@@ -159,17 +150,22 @@ class SimWorld:
         if host.life is None or host.env is None:
             host.lives += 1
             life = host.life = Incarnation(name, host.lives)
+            if host.clock.rate != 1.0:
+                life.clock = LoopClock(self.loop.now_ns)
+                life.clock.set_rate(host.clock.rate, self.loop.now_ns)
             self.trace.add(name, "start", str(host.lives))
             host.env = self._make_env(host, life)
             if not host.is_powered:
                 host.is_powered = True
+                host.clock.boot()
                 self.network.wake(name)
         return host.env
 
     def host(self, name: str) -> SimHost:
         """Return a machine: its clock, and its disks by folder."""
         if name not in self._hosts:
-            self._hosts[name] = SimHost(name, self.loop)
+            starts = self.stream(f"clock:{name}") if self._clocks_differ else None
+            self._hosts[name] = SimHost(name, SimClock(self.loop, starts))
         return self._hosts[name]
 
     def is_up(self, name: str) -> bool:
@@ -193,6 +189,13 @@ class SimWorld:
         for tree in host.trees.values():
             tree.lose_power()
 
+    def power_all(self) -> list[str]:
+        """Cut the power of every machine that is up, at one moment; return them in the order of their making."""
+        names = [name for name, host in self._hosts.items() if host.life is not None]
+        for name in names:
+            self.power(name)
+        return names
+
     def _end_life(self, name: str, *, says_goodbye: bool) -> None:
         host = self.host(name)
         life, host.life, host.env = host.life, None, None
@@ -200,6 +203,7 @@ class SimWorld:
         if life is None:
             return
         life.is_alive = False
+        self.network.wake_up(name)
         # Kept, since to let go of a coroutine runs its `finally` blocks.
         dead = self.loop.tasks_of(life)
         for task in dead:
@@ -217,13 +221,53 @@ class SimWorld:
         if life is not None and not life.is_paused:
             self.trace.add(name, "pause", f"{seconds:g}")
             life.is_paused = True
-            self.loop.call_later(seconds, self.loop.resume, life)
+            self._later(seconds, self.loop.resume, life)
+
+    def suspend(self, name: str, seconds: float) -> None:
+        """Put the machine to sleep: nothing runs or arrives; its clock goes on, what its timers count does not."""
+        host = self.host(name)
+        life = host.life
+        if life is None or life.is_paused:
+            return
+        self.trace.add(name, "suspend", f"{seconds:g}")
+        life.is_paused = True
+        life.clock = life.clock or LoopClock(self.loop.now_ns)
+        life.clock.stand_still(seconds, self.loop.now_ns)
+        self.loop.postpone(life, seconds)
+        self.network.fall_asleep(name)
+        self._later(seconds, self._wake_up, host, life)
+
+    def _wake_up(self, host: SimHost, life: Incarnation) -> None:
+        if host.life is life:
+            self.trace.add(host.name, "wake up")
+            self.network.wake_up(host.name)
+            self.loop.resume(life)
+
+    def _later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
+        """Call from the world itself, whoever asks for it."""
+        self.loop.call_at_ns(self.loop.now_ns + round(seconds * SECOND_NS), callback, *args, context=Context())
 
     def crash_during(self, name: str, folder: str, operations: int, *, power: bool = False) -> None:
         """Crash the host in the middle of a job: after so many more operations on the files of that folder."""
         faults = self.tree(name, folder).faults
         faults.dies_after = operations
         faults.on_death = lambda: self.power(name) if power else self.crash(name)
+
+    # -------------------------------------------------------------- clocks
+
+    def set_clock_rate(self, name: str, rate: float) -> None:
+        """Let a machine's clock and timers run fast or slow from now on; its timers that are set keep their moment."""
+        self.trace.add(name, "clock rate", f"{rate:g}")
+        host = self.host(name)
+        host.clock.set_rate(rate)
+        if host.life is not None:
+            host.life.clock = host.life.clock or LoopClock(self.loop.now_ns)
+            host.life.clock.set_rate(rate, self.loop.now_ns)
+
+    def step_wall(self, name: str, seconds: float) -> None:
+        """Let the operator's clock jump, forward or back."""
+        self.trace.add(name, "wall clock", f"{seconds:+g}")
+        self.host(name).clock.wall_offset_ns += round(seconds * SECOND_NS)
 
     def _is_powered(self, name: str) -> bool:
         return name in self._hosts and self._hosts[name].is_powered
@@ -232,10 +276,9 @@ class SimWorld:
 
     def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Let nothing through between two hosts, or only from `one` to `other`."""
-        self.trace.add(one, "cut", f"{other} {one_way}")
-        self.network.cut(one, other)
-        if not one_way:
-            self.network.cut(other, one)
+        self.trace.add(one, "cut", other, one_way)
+        for source, target in _directions(one, other, one_way=one_way):
+            self.network.links.cut(source, target)
 
     def partition(self, *sides: list[str]) -> None:
         """Cut every host of one side from every host of the others."""
@@ -245,8 +288,39 @@ class SimWorld:
                     for other in other_side:
                         self.cut(one, other)
 
+    def stall(self, one: str, other: str, seconds: float | None = None, *, one_way: bool = False) -> None:
+        """Let the connections of two hosts pass nothing for so long; None: until a reset. New ones are not touched."""
+        for source, target in _directions(one, other, one_way=one_way):
+            self.network.stall(source, target, seconds)
+
+    def reset(self, one: str, other: str) -> None:
+        """Break every connection between two hosts; both ends hear of it."""
+        self.trace.add(one, "reset", other)
+        self.network.reset(one, other)
+
+    def slow_link(
+        self,
+        one: str,
+        other: str = "",
+        *,
+        bytes_per_s: float | None = None,
+        latency_s: tuple[float, float] | None = None,
+    ) -> None:
+        """Slow down what two hosts send each other; with one host, what its card sends and takes."""
+        self.trace.add(one, "slow link", other, f"{bytes_per_s} {latency_s}")
+        for source, target in _directions(one, other, one_way=False):
+            self.network.links.set_line(source, target, Line(bytes_per_s, latency_s))
+
+    def refuse_connections(self, name: str, *, silently: bool = False) -> None:
+        """Let nobody connect to a host any more: it says so, or (`silently`) its accept queue is full and stays so."""
+        self.trace.add(name, "refuse", silently)
+        self.network.links.ears[name] = Ear.FULL if silently else Ear.SHUT
+
     def heal(self, one: str = "", other: str = "", *, breaks: bool = False) -> None:
-        """Undo every cut, or that between two hosts. `breaks`: what was on the way is lost, and its connections."""
+        """Undo every cut, stall, slowness and refusal, or those between two hosts.
+
+        Who sleeps sleeps on. `breaks`: what was held on the way is lost, and its connections with it.
+        """
         self.trace.add("-", "heal")
         self.network.heal((one, other) if one else None, breaks=breaks)
 
@@ -292,6 +366,10 @@ class SimWorld:
             open_store=open_store,
             open_coordinator=SoloCoordinator,
         )
+
+
+def _directions(one: str, other: str, *, one_way: bool) -> list[tuple[str, str]]:
+    return [(one, other)] if one_way else [(one, other), (other, one)]
 
 
 def _close_quietly(task: SimTask) -> None:

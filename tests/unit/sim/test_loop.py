@@ -106,6 +106,17 @@ def test_plain_callbacks_of_one_host_run_in_the_order_that_asyncio_promises():
             assert order == list(range(10))
 
 
+def test_what_is_called_as_if_from_a_thread_runs_in_its_turn():
+    with SimWorld(1) as world:
+
+        async def scenario():
+            reached = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon_threadsafe(reached.set_result, 1)
+            return await reached
+
+        assert world.run(scenario()) == 1
+
+
 def test_a_forgotten_wake_up_is_a_deadlock_that_names_who_waits():
     with SimWorld(1) as world:
 
@@ -192,7 +203,7 @@ def test_real_descriptors_and_threads_are_refused():
 
 
 def test_a_clock_may_run_fast_and_never_jumps():
-    with SimWorld(1) as world:
+    with SimWorld(1, clocks_differ=False) as world:
         clock = world.env("a").clock
         other = world.env("b").clock
 

@@ -4,34 +4,13 @@ import asyncio
 
 import pytest
 from tests.conformance.parts import Collector
+from tests.unit.sim.connecting import connect
 
 from cairnfs.errors import ConnectError, FolderInUseError
 from cairnfs.sim.loop import HostDeadError
 from cairnfs.sim.world import SimWorld, pass_time
 
 SEEDS = range(30)
-
-
-async def connect(world, source, target, **settings):
-    """Return (near, near sink, far sinks)."""
-    accepted = []
-
-    async def listen():
-        def make():
-            accepted.append(Collector(**settings))
-            return accepted[-1]
-
-        return await world.env(target).network.listen(f"{target}:0", make)
-
-    listener = await world.spawn(target, listen())
-    sink = Collector(**settings)
-
-    async def dial():
-        return await world.env(source).network.connect(listener.address, lambda: sink, timeout_s=5)
-
-    near = await world.spawn(source, dial())
-    await pass_time(0.5)
-    return near, sink, accepted
 
 
 def test_a_crash_stops_tasks_without_their_finally_blocks():
