@@ -81,8 +81,8 @@ async def grant_bound_to_boot(stage: Stage) -> None:
     assert await reader.show() == 3
 
 
-async def order_write(stage: Stage, victim: str, *, first: int, boot: int) -> None:
-    data = content(9)
+async def order_write(stage: Stage, victim: str, *, first: int, boot: int, number: int = 9) -> None:
+    data = content(number)
     mutation = Mutation(
         kind=MutationKind.WRITE,
         client=ClientId(1),

@@ -4,6 +4,8 @@ from cairnfs.sim.cluster import MASTER
 from cairnfs.sim.stage import Stage
 from cairnfs.sim.stories.people import Cast
 from cairnfs.sim.stories.story import Story
+from cairnfs.sim.stories.watching import plural
+from cairnfs.wire.master_orders import DeleteReplicas
 
 
 async def stale_read(stage: Stage, cast: Cast) -> None:
@@ -25,6 +27,51 @@ async def stale_read(stage: Stage, cast: Cast) -> None:
     await reader.read()
 
 
+async def stale_version_returns(stage: Stage, cast: Cast) -> None:
+    await cast.prepare("A")
+    writer, gone = await cast.writer(), stage.members[0]
+    reader = await cast.reader(gone)
+    old = stage.row.version
+    cast.begin()
+    await reader.read()
+    cast.fault(gone, "loses power, with 'A' on its disk")
+    stage.cluster.crash(gone, power=True)
+    await writer.write("B")
+    others = stage.members
+    cast.fault(gone, "is back, at its old version; the reader reaches it, the master does not yet")
+    stage.world.cut(gone, MASTER)
+    await stage.cluster.restart(gone)
+    await reader.read(limit_s=0.1)
+    cast.fault("power", f"{plural(others)} lose theirs; only {gone} is left, and it finds the master now")
+    for name in others:
+        stage.cluster.crash(name, power=True)
+    stage.world.heal()
+    await reader.read(limit_s=15)
+    holds_copy(stage, cast, gone, "which may be the last copy of the chunk, was deleted")
+    if cast.is_broken:
+        return
+    cast.note(f"no answer is better than 'A'; {gone} keeps its replica while nobody confirms a newer one")
+    cast.fault("power", f"{plural(others)} are back")
+    for name in others:
+        await stage.cluster.restart(name)
+    await reader.read()
+    await stage.cluster.until(lambda: gone in stage.members)
+    cast.compare_replicas()
+    cast.fault("network", f"an order to delete the replica of version {old} arrives at {gone}, much too late")
+    await stage.order(gone, DeleteReplicas(epoch=stage.reign.epoch, replicas=[(stage.handle, old)]))
+    holds_copy(stage, cast, gone, "current by now, was deleted")
+    await reader.read()
+
+
+def holds_copy(stage: Stage, cast: Cast, name: str, harm: str) -> None:
+    """Tell which version a server holds, or that its replica is gone."""
+    replicas = stage.cluster.servers[name].context.store.replicas
+    if not replicas:
+        cast.breaks(name, f"the replica of {name}, {harm}")
+    for replica in replicas.values():
+        cast.tell(name, f"still has its replica, at version {replica.state.version}")
+
+
 STALE_READ = Story(
     name="stale-read",
     summary="can a reader with a cached location read a replica that was left behind?",
@@ -33,4 +80,14 @@ STALE_READ = Story(
     promise="no read that began after the ack of 'B' showed 'A' (contract 4)",
     guards=("serving_lease", "fence_before_overwrite"),
     scene=stale_read,
+)
+
+STALE_VERSION = Story(
+    name="stale-version-returns",
+    summary="a server comes back with an old version; is it read, copied from, or deleted too early?",
+    paper="4.5: the master knows a stale replica by its version and removes it in garbage collection; a client that has "
+    "cached its place may still read it. Ours: it is not read, is no source, and the last copy is never deleted.",
+    promise="the old version was neither read nor copied from, and no replica was deleted that was needed (rules 5, 22, 23)",
+    guards=("serving_lease", "keep_last_copy", "exact_delete"),
+    scene=stale_version_returns,
 )

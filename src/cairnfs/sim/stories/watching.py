@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 from cairnfs.ids import ChunkHandle, ServerId
@@ -14,6 +15,15 @@ from cairnfs.sim.stories.narrator import Kind, Narrator
 
 LOOK_S = 0.01
 """Between two looks; whoever tells something looks first, so that causes come before effects."""
+
+
+class Fact(StrEnum):
+    """What is watched at each chunkserver."""
+
+    HOLDS = "holds a whole replica"
+    EXCLUDED = "has been told that its replica is not current"
+    FENCED = "holds overwrites back"
+    SERVES = "has a serving lease"
 
 
 def plural(names: list[str]) -> str:
@@ -29,9 +39,11 @@ class Watcher:
         self._narrator = narrator
         self._names: dict[ServerId, str] = {}
         self._rows: dict[ChunkHandle, ChunkRow] = {}
-        self._facts: dict[tuple[str, str, int], bool] = {}
-        self.is_quiet = False
+        self._facts: dict[tuple[Fact, str, int], bool] = {}
+        self.is_quiet = True
         """What changes is noted and not told."""
+        self.hushed: tuple[Fact, ...] = ()
+        """Facts that this story does not tell of."""
 
     async def watch(self) -> None:
         """Look again and again; ends by cancellation with the story."""
@@ -72,11 +84,8 @@ class Watcher:
             return
         before = self._rows.get(handle)
         self._rows[handle] = row
-        if before is not None and (before.version, before.closed) != (row.version, row.closed):
+        if before is not None and _is_news(before, row):
             self._tell(MASTER, self._of_record(handle, before, row))
-        elif before is not None and len(row.members) > len(before.members):
-            added = [name for name in self._members(row) if name not in self._members(before)]
-            self._tell(MASTER, f"chunk {handle} gains a member: {plural(added)} has copied every byte")
 
     def _members(self, row: ChunkRow) -> list[str]:
         return [self.name_of(server) for server, _ in row.members]
@@ -85,53 +94,56 @@ class Watcher:
         members = self._members(row)
         out = [name for name in self._members(before) if name not in members]
         left = f"; {plural(out)} left out" if out else ""
+        if before.version == row.version:
+            return f"chunk {handle} is now on {plural(members)}"
         if row.closed:
             return f"chunk {handle} is closed at version {row.version}: {row.length} bytes on {plural(members)}{left}"
         others = [name for name in members if name != self.name_of(row.primary)]
         return (
-            f"raises chunk {handle} to version {row.version}: {self.name_of(row.primary)} is primary, with "
+            f"raises chunk {handle} to {row.version}: promised by all; {self.name_of(row.primary)} is primary, with "
             f"{plural(others) if others else 'nobody'}{left}"
         )
 
     # ------------------------------------------------------------------ the chunkservers
 
-    def _changed(self, what: str, name: str, number: int, *, now: bool, at_first: bool) -> bool:
-        """Return True if this fact is another one than at the last look."""
+    def _changed(self, what: Fact, name: str, number: int, *, now: bool, at_first: bool) -> bool:
+        """Return True if this fact is another one than at the last look, and to be told."""
         key = (what, name, number)
         before = self._facts.get(key, at_first)
         self._facts[key] = now
-        return before is not now
+        return before is not now and what not in self.hushed
 
     def _look_at_replica(self, name: str, handle: ChunkHandle) -> None:
         server = self._stage.cluster.servers.get(name)
         if server is None:
-            for what in ("excluded", "fenced"):
+            for what in (Fact.EXCLUDED, Fact.FENCED):
                 self._facts.pop((what, name, handle), None)
             return
         context = server.context
         replica, chunk = context.store.replicas.get(handle), context.chunks.find(handle)
-        holds = replica is not None and not replica.state.incomplete
-        if self._changed("holds", name, handle, now=holds, at_first=False):
-            how = f"holds chunk {handle} now" if holds else f"has put its replica of chunk {handle} away"
+        holds = replica is not None and (not replica.state.incomplete or self._facts.get((Fact.HOLDS, name, handle), False))
+        if self._changed(Fact.HOLDS, name, handle, now=holds, at_first=False):
+            how = f"has a whole copy of chunk {handle}" if holds else f"has put its replica of chunk {handle} away"
             self._tell(name, how)
         excluded = replica is not None and context.exclusions.is_excluded(handle, replica.state.version)
-        if self._changed("excluded", name, handle, now=excluded, at_first=False) and excluded and replica is not None:
+        if self._changed(Fact.EXCLUDED, name, handle, now=excluded, at_first=False) and excluded and replica is not None:
             self._tell(name, f"hears that its replica of chunk {handle}, at {replica.state.version}, is not current")
-        waits = chunk is not None and chunk.primary is not None and not chunk.fence_done
-        if self._changed("fenced", name, handle, now=waits, at_first=False) and chunk is not None:
-            if waits:
-                self._tell(name, "may extend the chunk; overwrites wait until nobody outside the set can be read")
-            elif chunk.primary is not None:
-                self._tell(name, "hears that the fence is done: nobody outside the set can be read, overwrites go on")
+        if chunk is None or chunk.primary is None:
+            return
+        if self._changed(Fact.FENCED, name, handle, now=not chunk.fence_done, at_first=False):
+            if chunk.fence_done:
+                self._tell(name, f"the fence of {chunk.opened} is done: nobody else can be read, overwrites go on")
+            else:
+                self._tell(name, "takes extensions; overwrites wait until nobody outside the set can be read")
 
     def _look_at_session(self, name: str) -> None:
         server = self._stage.cluster.servers.get(name)
         if server is None:
-            self._facts.pop(("serves", name, 0), None)
+            self._facts.pop((Fact.SERVES, name, 0), None)
             return
         context = server.context
         serves = context.standing.may_serve(context.now_s(), quiet=False)
-        if self._changed("serves", name, 0, now=serves, at_first=serves):
+        if self._changed(Fact.SERVES, name, 0, now=serves, at_first=serves):
             so = ": it answers no read" if context.safeguards.serving_lease else ""
             self._tell(name, "has a serving lease again" if serves else f"its serving lease has run out{so}")
 
@@ -153,9 +165,18 @@ class Watcher:
     def hears(self, phrase: str, values: tuple[Any, ...]) -> None:
         """A role has logged something."""
         words, life = PHRASES.get(phrase), CURRENT.get()
-        if words is not None and life is not None:
+        if words is None or life is None:
+            return
+        what = words(self, values)
+        # What is tried again and again is told once.
+        if all((line.who, line.what) != (life.host, what) for line in self._narrator.lines[-3:]):
             self.look()
-            self._tell(life.host, words(self, values))
+            self._tell(life.host, what)
+
+
+def _is_news(before: ChunkRow, row: ChunkRow) -> bool:
+    """Tell a raise that changes who is in the set; one that leaves all as it is only once."""
+    return (before.closed, before.members, before.primary) != (row.closed, row.members, row.primary)
 
 
 class _Ear(logging.Handler):
@@ -172,7 +193,7 @@ class _Ear(logging.Handler):
 
 Words = Callable[[Watcher, tuple[Any, ...]], str]
 PHRASES: dict[str, Words] = {
-    "left out of a raise": lambda watcher, values: f"{watcher.name_of(values[1])} does not answer: that number is burnt",
+    "left out of a raise": lambda watcher, values: f"{watcher.name_of(values[1])} does not promise: that number is burnt",
     "server is dead": lambda watcher, values: f"takes {watcher.name_of(values[0])} for dead",
     "master leads": lambda watcher, values: f"leads, with epoch {values[1]}: older orders are refused from now on",
     "replica quarantined": lambda watcher, values: "a checksum does not fit: the replica is quarantined and reported",
