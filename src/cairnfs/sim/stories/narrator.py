@@ -19,6 +19,10 @@ class Kind(StrEnum):
     """What master and chunkservers did by themselves."""
     BROKEN = "broken"
     """A promise is seen to be broken."""
+    KEPT = "kept"
+    """The verdict that all is well."""
+    FRAME = "frame"
+    """What stands around the time line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,12 @@ class Writer:
         cast.learn(letter, f"{letter!r} was acknowledged")
         return took_s
 
+    async def patch(self, letter: str, size: int, offset: int) -> None:
+        """Write a few bytes in the middle of the file."""
+        self._cast.tell(self.name, f"writes {size} bytes of {letter!r} at {offset}")
+        await self._seat.do(self._seat.file.pwrite(letter.encode() * size, offset))
+        self._cast.tell(self.name, "has the ack", Kind.SEEN)
+
 
 class Reader:
     """Somebody who reads the whole file, at one chunkserver first, by a cached location."""
@@ -155,15 +161,19 @@ class Reader:
     async def read(self, *, limit_s: float = 30.0, is_told: bool = True) -> str:
         """Read and tell what was seen; return the letter, "" if nobody answered in time.
 
-        Without `is_told` only what is wrong is told.
+        Without `is_told` only what is wrong or new is told.
         """
         cast = self._cast
         floor, why, before = cast.floor, cast.why, cast.served()
         shown = await self._ask(limit_s)
         by = [name for name, count in cast.served().items() if count > before.get(name, 0)]
-        text = f"sees {shown!r}, from {by[0] if len(by) == 1 else 'the chunkservers'}" if shown else f"no answer in {limit_s:g} s"
+        text = (
+            f"sees {shown!r}, from {by[0] if len(by) == 1 else 'the chunkservers'}"
+            if shown
+            else f"no answer in {limit_s:g} s"
+        )
         wrong = self._wrong(shown, floor, why)
-        if wrong or is_told:
+        if wrong or is_told or shown > floor:
             cast.tell(self.name, f"reads, asking {self.near} first: {text}", Kind.SEEN)
         if wrong:
             cast.breaks(self.name, wrong)
@@ -172,8 +182,10 @@ class Reader:
         return shown
 
     def _wrong(self, shown: str, floor: str, why: str) -> str:
+        if not all(letter.isupper() for letter in shown):
+            return f"{self.name} sees {''.join(one for one in shown if not one.isupper())!r}, which nobody has written"
         if len(shown) > 1:
-            return f"{self.name} sees a mixture of {' and '.join(shown)} in one read"
+            return f"{self.name} sees a mixture of {plural(list(shown))} in one read"
         return f"{self.name} sees {shown!r} after {why}" if shown and shown < floor else ""
 
     async def _ask(self, limit_s: float) -> str:

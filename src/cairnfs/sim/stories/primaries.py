@@ -39,8 +39,11 @@ async def two_primaries(stage: Stage, cast: Cast) -> None:
 TWO_PRIMARIES = Story(
     name="two-primaries",
     summary="the old primary is cut off from the master and goes on; what do its writers get?",
-    paper="3.1: the master waits for the old lease to end by time before it grants another, so safety rests on clocks. "
-    "Ours: a lease is over as soon as a member has promised a higher version; the old primary gets no ack any more.",
+    gfs=(
+        "section 3.1: the master waits for the old lease to end by time before it grants another, so safety rests "
+        "on clocks."
+    ),
+    ours=("a lease is over as soon as a member has promised a higher version; the old primary gets no ack any more."),
     promise="at most one primary could acknowledge a write, and no write was lost or read stale (rule 2)",
     guards=("exact_version", "fence_before_overwrite"),
     scene=two_primaries,
@@ -81,8 +84,12 @@ async def primary_dies_in_a_write(stage: Stage, cast: Cast) -> None:
 PRIMARY_DIES = Story(
     name="primary-dies-in-a-write",
     summary="some replicas have applied a write and some not; what do readers see before and after?",
-    paper="2.7.1: after a failed mutation the region is inconsistent: clients see different data at different replicas, "
-    "until the writer has retried. 3.3: the retry may be applied twice. Ours: neither is ever seen.",
+    gfs=(
+        "section 2.7.1: after a failed mutation the region is inconsistent: clients see different data at "
+        "different replicas, until the writer has retried. A client that retries an append may leave the record "
+        "there twice (3.3)."
+    ),
+    ours="neither is ever seen.",
     promise="no reader went back, the replicas are equal, and the write was applied once (rules 7, 11 and 12)",
     guards=("pending_ranges", "filter_repeats"),
     scene=primary_dies_in_a_write,

@@ -24,13 +24,14 @@ class Author:
         self._cast, self.letter, self._file = cast, letter, file
         self.name = f"writer-{letter.lower()}"
 
-    async def write(self, offset: int, size: int, *, is_told: bool = True) -> None:
-        stage = self._cast.stage
-        if is_told:
-            self._cast.tell(self.name, f"writes {size} bytes of {self.letter!r} at {offset}")
-        await stage.on(self.name, self._file.pwrite(self.letter.encode() * size, offset))
-        if is_told:
-            self._cast.tell(self.name, "has the ack of all its bytes", Kind.SEEN)
+    async def touch(self, offset: int) -> None:
+        """Write what is there already, so that the nearest server becomes primary of the chunk."""
+        await self._cast.stage.on(self.name, self._file.pwrite(b"A", offset))
+
+    async def write(self, offset: int, size: int) -> None:
+        self._cast.tell(self.name, f"writes {size} bytes of {self.letter!r} at {offset}")
+        await self._cast.stage.on(self.name, self._file.pwrite(self.letter.encode() * size, offset))
+        self._cast.tell(self.name, f"has the ack of all {size} bytes", Kind.SEEN)
 
 
 async def undefined_region(stage: Stage, cast: Cast) -> None:
@@ -38,8 +39,8 @@ async def undefined_region(stage: Stage, cast: Cast) -> None:
     await prepare(stage, cast)
     x, y = await author(stage, cast, "X", near=first), await author(stage, cast, "Y", near=second)
     files = {name: await open_near(stage, name) for name in stage.cluster.names}
-    await x.write(0, 1, is_told=False)
-    await y.write(END, 1, is_told=False)
+    await x.touch(0)
+    await y.touch(END)
     left, right = sorted(stage.cluster.servers[first].context.store.replicas)
     cast.raise_curtain()
     cast.note(f"a file of two chunks, all 'A': {first} is primary of chunk {left}, {second} of chunk {right}")
@@ -64,7 +65,7 @@ async def undefined_region(stage: Stage, cast: Cast) -> None:
     cast.note("inside one chunk one primary gives serials: the later write stands whole, never a mixture")
     stage.world.heal()
     await stage.cluster.until(lambda: is_whole(stage, left))
-    await late_order(stage, cast, third)
+    await late_order(stage, cast, third, left)
     await x.write(0, 2 * HALF)
     await read_everywhere(cast, files, 0, (2 * HALF,))
     for handle in (left, right):
@@ -93,17 +94,16 @@ def is_whole(stage: Stage, handle: ChunkHandle) -> bool:
     return row is not None and len(row.members) == 3
 
 
-async def late_order(stage: Stage, cast: Cast, victim: str) -> None:
+async def late_order(stage: Stage, cast: Cast, victim: str, handle: ChunkHandle) -> None:
     """Let an order come to a secondary whose predecessor never came."""
-    chunk = stage.chunk_at(victim)
-    if chunk.lease is None:
-        return
+    chunk = stage.cluster.servers[victim].context.chunks.ensure(handle)
+    assert chunk.lease is not None, "the chunk is open"
     primary = chunk.member(chunk.lease.primary)
     assert primary is not None, "the primary is a member"
     first = chunk.serial + 2
     cast.fault("network", f"an order with serial {first} reaches {victim}, where {first - 1} has not been yet")
     try:
-        await order_write(stage, victim, first=first, boot=primary.boot, number=ord("Z"))
+        await order_write(stage, victim, first=first, boot=primary.boot, handle=handle)
     except CairnError as error:
         cast.tell(victim, f"refuses it: {error}")
 
@@ -115,15 +115,14 @@ async def read_everywhere(cast: Cast, files: dict[str, File], offset: int, sizes
         data = b""
         with suppress(CairnError):
             data = await cast.stage.on(f"reader-{name}", file.pread(sum(sizes), offset))
-        parts, at = [], 0
-        for size in sizes:
-            parts.append("".join(chr(number) for number in sorted(set(data[at : at + size]))))
-            at += size
-        seen[name] = " | ".join(parts)
-        if any(len(part) > 1 for part in parts):
-            cast.breaks("readers", f"at {name} a mixture of {seen[name]} inside one chunk is seen")
+        parts = [data[sum(sizes[:number]) :][:size] for number, size in enumerate(sizes)]
+        letters = [" and ".join(repr(chr(byte)) for byte in sorted(set(part))) or "nothing" for part in parts]
+        seen[name] = ", then ".join(letters)
+        if any(len(set(part)) > 1 for part in parts):
+            cast.breaks("readers", f"readers see a mixture of {seen[name]} at {name}")
     if len(set(seen.values())) == 1:
-        cast.tell("readers", f"at all three servers see {next(iter(seen.values()))} at {offset}", Kind.SEEN)
+        where = "around the chunk end" if len(sizes) > 1 else f"at {offset}"
+        cast.tell("readers", f"at all three servers see {next(iter(seen.values()))} {where}", Kind.SEEN)
     else:
         told = ", ".join(f"{shown} at {name}" for name, shown in seen.items())
         cast.breaks("readers", f"readers see {told}: an inconsistent region")
@@ -132,8 +131,11 @@ async def read_everywhere(cast: Cast, files: dict[str, File], offset: int, sizes
 UNDEFINED_REGION = Story(
     name="undefined-region",
     summary="two clients write the same bytes at once; what may be read afterwards?",
-    paper="2.7.1: concurrent writes leave a region consistent but undefined: all clients see the same bytes, which may "
-    "be mingled fragments of several writes. Ours: mingled only where a write crosses a chunk end, whole inside a chunk.",
+    gfs=(
+        "section 2.7.1: concurrent writes leave a region consistent but undefined: all clients see the same "
+        "bytes, which may be mingled fragments of several writes."
+    ),
+    ours="mingled only where a write crosses a chunk end, whole inside a chunk.",
     promise="all readers saw the same, each chunk's part was of one write, all replicas are equal (contract 3)",
     guards=("ack_by_all", "serial_order"),
     scene=undefined_region,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from cairnfs.limits import ORDER_TIMEOUT_S, PROBE_TIMEOUT_S
 from cairnfs.sim.cluster import MASTER
 from cairnfs.sim.stage import Stage
 from cairnfs.sim.stories.people import Cast, Reader, Writer
@@ -12,10 +13,10 @@ from cairnfs.sim.stories.watching import Fact
 
 LEASE_S = 4.0
 """Serving leases are short here: a new master holds overwrites back for as long."""
-BEFORE_S = 1.0
-"""An order is unanswered for so long before a primary complains (rule 20): no raise begins earlier."""
-GLANCE_S = 0.0001
-"""Shorter than the quickest message, so that no step is missed."""
+BEFORE_S = ORDER_TIMEOUT_S + PROBE_TIMEOUT_S
+"""The primary waits for an order's answer and the master for a probe's (rule 20): no raise begins earlier."""
+GLANCE_S = 0.0002
+"""Each step takes a message there and back, so none is missed."""
 
 
 def has_promised(stage: Stage) -> bool:
@@ -67,7 +68,7 @@ async def restart_in_a_raise(stage: Stage, cast: Cast) -> None:
     cast.compare_replicas()
 
 
-async def die_at(  # noqa: PLR0913 - who takes part in one turn
+async def die_at(
     stage: Stage, cast: Cast, step: str, *, letter: str, behind: str, people: tuple[Writer, Reader, Reader]
 ) -> None:
     writer, at_behind, at_rest = people
@@ -79,14 +80,17 @@ async def die_at(  # noqa: PLR0913 - who takes part in one turn
     while not STEPS[step](stage):
         await stage.pause(GLANCE_S)
     cast.fault(MASTER, f"is killed: {step}")
+    promised = max(stage.chunk_at(name).promised for name in others)
     stage.cluster.crash(MASTER)
     await stage.pause(0.2)
     await stage.cluster.restart(MASTER)
-    await at_rest.read(is_told=False)
-    await at_behind.read(limit_s=0.5)
+    stands = stage.row.version == promised
+    cast.note(f"{promised} is in the log: the raise stands" if stands else f"{promised} is not in the log: it is burnt")
+    early = await at_rest.read(is_told=False)
+    await at_behind.read(limit_s=0.5, is_told=False)
     await writing
     await at_behind.read(limit_s=0.5, is_told=False)
-    await at_rest.read()
+    await at_rest.read(is_told=early < letter)
     with cast.unseen():
         stage.world.heal()
         await stage.cluster.until(lambda: len(stage.row.members) == 3)
@@ -95,9 +99,11 @@ async def die_at(  # noqa: PLR0913 - who takes part in one turn
 RESTART_IN_A_RAISE = Story(
     name="restart-in-a-raise",
     summary="the master dies at each step of a version raise; does anybody notice?",
-    paper="4.5: the version is recorded by master and replicas before any client is told; a restarted master adopts a "
-    "higher version that it is told. Ours: versions carry the master's epoch and no number is used twice; what is current "
-    "is what the log says.",
+    gfs=(
+        "section 4.5: master and replicas record the new version before any client is told; a master that finds a "
+        "higher one at a replica takes it."
+    ),
+    ours=("a version carries the master's epoch, no number is used twice, and what is current is what the log says."),
     promise="every write was acknowledged once, no read was stale, the replicas are equal (rules 1, 3 and 6)",
     guards=("fence_before_overwrite", "pending_ranges"),
     scene=restart_in_a_raise,

@@ -1,4 +1,4 @@
-"""Stories of replicas that were left behind: the stale read of the seed's question, and a stale version that returns."""
+"""Stories of replicas that were left behind: the stale read of the paper, and a stale version that returns."""
 
 from cairnfs.sim.cluster import MASTER
 from cairnfs.sim.stage import Stage
@@ -75,8 +75,11 @@ def holds_copy(stage: Stage, cast: Cast, name: str, harm: str) -> None:
 STALE_READ = Story(
     name="stale-read",
     summary="can a reader with a cached location read a replica that was left behind?",
-    paper="2.7.1 says yes: until the cache entry times out or the file is opened again, a client may read a stale "
-    "replica. Ours: a replica answers only while it holds a serving lease, and an overwrite waits for its end.",
+    gfs=(
+        "section 2.7.1 says yes: until the cache entry times out or the file is opened again, a client may read a "
+        "stale replica."
+    ),
+    ours="a replica answers only while it holds a serving lease, and an overwrite waits for its end.",
     promise="no read that began after the ack of 'B' showed 'A' (contract 4)",
     guards=("serving_lease", "fence_before_overwrite"),
     scene=stale_read,
@@ -85,9 +88,12 @@ STALE_READ = Story(
 STALE_VERSION = Story(
     name="stale-version-returns",
     summary="a server comes back with an old version; is it read, copied from, or deleted too early?",
-    paper="4.5: the master knows a stale replica by its version and removes it in garbage collection; a client that has "
-    "cached its place may still read it. Ours: it is not read, is no source, and the last copy is never deleted.",
-    promise="the old version was neither read nor copied from, and no replica was deleted that was needed (rules 5, 22, 23)",
+    gfs=(
+        "section 4.5: the master knows a stale replica by its version and removes it in garbage collection; a "
+        "client that has cached its place may read it until then."
+    ),
+    ours="it is not read, and the last copy is never deleted.",
+    promise="the old version was neither read nor copied, and no replica was deleted too early (rules 5, 22 and 23)",
     guards=("serving_lease", "keep_last_copy", "exact_delete"),
     scene=stale_version_returns,
 )

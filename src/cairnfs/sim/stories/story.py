@@ -23,6 +23,10 @@ RULES = {
     "exact_version": "rule 11: a member takes orders at exactly its version only",
     "serial_order": "rule 11: orders are taken by serial, without gaps",
     "refuse_lower_epoch": "rule 1: orders of a deposed master are refused",
+    "grant_bound_to_boot": "rule 2: a grant for another boot is no grant",
+    "exclusions_before_renewal": "rule 5: a renewed serving lease carries what may not be served",
+    "length_by_round": "rule 7: a length is told after every member has answered",
+    "cluster_identity": "rule 24: messages and disks of another cluster are refused",
     "serving_lease": "rule 5: no read without a live session with the master",
     "fence_before_overwrite": "rule 6: no overwrite before nobody outside the set can be read",
     "pending_ranges": "rule 7: bytes that are not applied by every member are not read",
@@ -48,8 +52,10 @@ class Story:
     name: str
     summary: str
     """The question, in one line."""
-    paper: str
-    """What GFS does, with the section."""
+    gfs: str
+    """What the paper says of it; begins with the section."""
+    ours: str
+    """What is different here."""
     promise: str
     """What must hold, and does with every guard; a sentence that follows "kept: "."""
     guards: tuple[str, ...]

@@ -11,21 +11,21 @@ _WHO = 10
 _INDENT = " " * (9 + 2 + _WHO + 1)
 
 
-def render(told: Told) -> Iterator[tuple[str, Kind | None]]:
-    """Yield each line of text, and what kind it is of; None: the frame of the story."""
+def render(told: Told) -> Iterator[tuple[str, Kind]]:
+    """Yield each line of text, and what kind it is of."""
     story = told.story
-    yield f"{story.name}: {story.summary}", None
-    for line in textwrap.wrap(f"GFS paper: {story.paper}", WIDTH):
-        yield line, None
+    yield f"{story.name}: {story.summary}", Kind.FRAME
+    for line in [*textwrap.wrap(f"GFS paper, {story.gfs}", WIDTH), *textwrap.wrap(f"Ours: {story.ours}", WIDTH)]:
+        yield line, Kind.FRAME
     guards = f"without the guard {told.without} ({RULES[told.without]})" if told.without else "with every guard"
-    yield f"Played {guards}, seed {told.seed}.", None
-    yield "", None
+    yield f"Played {guards}, seed {told.seed}.", Kind.FRAME
+    yield "", Kind.FRAME
     for each in told.lines:
         for text in _wrapped(each):
             yield text, each.kind
-    yield "", None
+    yield "", Kind.FRAME
     for text in textwrap.wrap(f"Verdict: {told.verdict}.", WIDTH):
-        yield text, None if told.is_kept else Kind.BROKEN
+        yield text, Kind.KEPT if told.is_kept else Kind.BROKEN
 
 
 def plain_text(told: Told) -> str:

@@ -1,4 +1,4 @@
-"""What the roles of a story did by themselves, told in plain words: found by looking at their state and in their logs."""
+"""What the roles of a story did by themselves, in plain words: found by looking at their state and in their logs."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -121,12 +121,18 @@ class Watcher:
             return
         context = server.context
         replica, chunk = context.store.replicas.get(handle), context.chunks.find(handle)
-        holds = replica is not None and (not replica.state.incomplete or self._facts.get((Fact.HOLDS, name, handle), False))
+        holds = replica is not None and (
+            not replica.state.incomplete or self._facts.get((Fact.HOLDS, name, handle), False)
+        )
         if self._changed(Fact.HOLDS, name, handle, now=holds, at_first=False):
             how = f"has a whole copy of chunk {handle}" if holds else f"has put its replica of chunk {handle} away"
             self._tell(name, how)
         excluded = replica is not None and context.exclusions.is_excluded(handle, replica.state.version)
-        if self._changed(Fact.EXCLUDED, name, handle, now=excluded, at_first=False) and excluded and replica is not None:
+        if (
+            self._changed(Fact.EXCLUDED, name, handle, now=excluded, at_first=False)
+            and excluded
+            and replica is not None
+        ):
             self._tell(name, f"hears that its replica of chunk {handle}, at {replica.state.version}, is not current")
         if chunk is None or chunk.primary is None:
             return
@@ -193,7 +199,9 @@ class _Ear(logging.Handler):
 
 Words = Callable[[Watcher, tuple[Any, ...]], str]
 PHRASES: dict[str, Words] = {
-    "left out of a raise": lambda watcher, values: f"{watcher.name_of(values[1])} does not promise: that number is burnt",
+    "left out of a raise": lambda watcher, values: (
+        f"{watcher.name_of(values[1])} does not promise: that number is burnt"
+    ),
     "server is dead": lambda watcher, values: f"takes {watcher.name_of(values[0])} for dead",
     "master leads": lambda watcher, values: f"leads, with epoch {values[1]}: older orders are refused from now on",
     "replica quarantined": lambda watcher, values: "a checksum does not fit: the replica is quarantined and reported",
