@@ -25,7 +25,8 @@ async def deleted_by_a_deposed_master(stage: Stage, cast: Cast) -> None:
     await stage.cluster.until(lambda: len(stage.reign.live_current(stage.row, stage.handle)) == len(stage.members))
     cast.note(f"all servers have reported to the new one, which counts on the replica of {victim}")
     for late in (Epoch(epoch), Epoch(epoch + 1)):
-        await order_to_delete(stage, cast, victim, late, current=epoch + 1)
+        if not cast.is_broken:
+            await order_to_delete(stage, cast, victim, late, current=epoch + 1)
     await reader.read()
 
 
@@ -89,9 +90,9 @@ SNAPSHOT = Story(
     summary="a file is snapshot and then overwritten; who sees what?",
     gfs=(
         "section 3.4: the master revokes the leases, logs the snapshot, and copies a chunk on its first write "
-        "afterwards, on the same servers. A reader that has cached the old handle goes on reading it."
+        "afterwards, on the same servers. What becomes of readers that have cached the old handle it does not say."
     ),
-    ours="it is barred before the first ack.",
+    ours="readers of the file are barred from the old chunk before the first overwrite of its copy is acknowledged.",
     promise="the copy stayed as it was, and no reader of the file saw 'B' after the ack of 'C' (rule 9)",
     guards=("fence_before_overwrite", "serving_lease"),
     scene=snapshot_under_a_write,

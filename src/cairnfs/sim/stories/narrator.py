@@ -43,18 +43,24 @@ class Narrator:
         self._began_s = world.loop.time()
         self.lines: list[Line] = []
         self.violations: list[str] = []
+        self._is_over = False
 
     def begin(self) -> None:
         """Let the time line start here, empty."""
         self._began_s = self._world.loop.time()
         self.lines.clear()
 
+    def end(self) -> None:
+        """Tell nothing more: what people do when the lights go out is no part of the story."""
+        self._is_over = True
+
     def now_s(self) -> float:
         """Return the seconds since the story began."""
         return self._world.loop.time() - self._began_s
 
     def tell(self, who: str, what: str, kind: Kind = Kind.TOLD) -> None:
-        self.lines.append(Line(self.now_s(), who, what, kind))
+        if not self._is_over:
+            self.lines.append(Line(self.now_s(), who, what, kind))
 
     def breaks(self, who: str, what: str) -> None:
         """Tell that a promise is broken; the first one goes into the verdict."""

@@ -85,11 +85,10 @@ PRIMARY_DIES = Story(
     name="primary-dies-in-a-write",
     summary="some replicas have applied a write and some not; what do readers see before and after?",
     gfs=(
-        "section 2.7.1: after a failed mutation the region is inconsistent: clients see different data at "
-        "different replicas, until the writer has retried. A client that retries an append may leave the record "
-        "there twice (3.3)."
+        "section 2.7.1: a failed mutation leaves the region inconsistent: clients may see different data at different "
+        "times. The client retries; an appended record may then stand there twice."
     ),
-    ours="neither is ever seen.",
+    ours="no reader sees a write that is not everywhere, and a retry gets the result of its first try.",
     promise="no reader went back, the replicas are equal, and the write was applied once (rules 7, 11 and 12)",
     guards=("pending_ranges", "filter_repeats"),
     scene=primary_dies_in_a_write,

@@ -109,6 +109,7 @@ def play(story: Story, *, without: str = "", seed: int = 0) -> Told:
             watching = stage.later(watcher.watch())
             await story.scene(stage, cast)
             watcher.look()
+            narrator.end()
             watching.cancel()
 
         with watcher.listening():

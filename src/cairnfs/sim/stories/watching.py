@@ -84,8 +84,15 @@ class Watcher:
             return
         before = self._rows.get(handle)
         self._rows[handle] = row
-        if before is not None and _is_news(before, row):
+        if before is not None and self._is_news(handle, before, row):
             self._tell(MASTER, self._of_record(handle, before, row))
+
+    def _is_news(self, handle: ChunkHandle, before: ChunkRow, row: ChunkRow) -> bool:
+        """While a fence is waited for, a chunk may be raised again and again with the same set: that is told once."""
+        if (before.closed, before.members, before.primary) != (row.closed, row.members, row.primary):
+            return True
+        waits = any(self._facts.get((Fact.FENCED, name, handle), False) for name in self._stage.cluster.names)
+        return before.version != row.version and not waits
 
     def _members(self, row: ChunkRow) -> list[str]:
         return [self.name_of(server) for server, _ in row.members]
@@ -178,11 +185,6 @@ class Watcher:
         if all((line.who, line.what) != (life.host, what) for line in self._narrator.lines[-3:]):
             self.look()
             self._tell(life.host, what)
-
-
-def _is_news(before: ChunkRow, row: ChunkRow) -> bool:
-    """Tell a raise that changes who is in the set; one that leaves all as it is only once."""
-    return (before.closed, before.members, before.primary) != (row.closed, row.members, row.primary)
 
 
 class _Ear(logging.Handler):
