@@ -1,6 +1,11 @@
 """`cairn sim story`: the list, a story, JSON, and what is said of wrong names."""
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -79,3 +84,27 @@ def test_a_wrong_name_is_one_clear_line(capfd, arguments, said):
     code, out, err = cairn(capfd, *arguments)
     assert (code, out) == (2, "")
     assert err.splitlines()[0] == said
+
+
+def on_terminal(*arguments: str) -> str:
+    """Return what the command shows where stdout is a terminal."""
+    inside, outside = pty.openpty()
+    clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    command = [sys.executable, "-m", "cairnfs", "sim", "story", *arguments]
+    subprocess.run(command, stdout=outside, env={**clean, "TERM": "xterm"}, check=True)
+    os.close(outside)
+    shown = b""
+    try:
+        while piece := os.read(inside, 65536):
+            shown += piece
+    except OSError:  # how Linux says that the last writer has gone
+        pass
+    os.close(inside)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_shows_colours_and_the_same_words():
+    """Goal: faults and the verdict stand out, and nothing else differs from what a pipe gets."""
+    shown = on_terminal(NAME)
+    assert "\x1b[1;32mVerdict: kept" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain_text(play(STORIES[NAME]))

@@ -133,7 +133,7 @@ async def rotten_block(stage: Stage, cast: Cast) -> None:
     cast.fault(first, "a bit of its replica rots on the disk; no one notices")
     stage.flip(first, stage.handle, 100)
     await at_first.read()
-    cast.note("each block of 64 KiB (here 4) has a checksum that each read verifies: nothing rotten is sent")
+    cast.note("each block of 64 KiB (here 4) has a checksum; each read verifies it")
     await stage.cluster.until(lambda: len(stage.cluster.digests(stage.handle)) == len(stage.cluster.names))
     cast.fault(second, "a bit rots there as well; then other bytes of the same block are overwritten")
     stage.flip(second, stage.handle, 100)
