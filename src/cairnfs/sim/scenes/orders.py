@@ -82,8 +82,8 @@ async def grant_bound_to_boot(stage: Stage) -> None:
 
 
 async def order_write(stage: Stage, victim: str, *, first: int, boot: int, handle: ChunkHandle | None = None) -> None:
-    """Send an order of a write of nines, with a serial of one's choice, as the primary of that boot would."""
-    handle, data = stage.handle if handle is None else handle, content(9)
+    """Send an order of a write of Zs, with a serial of one's choice, as the primary of that boot would."""
+    handle, data = stage.handle if handle is None else handle, content(ord("Z"))
     mutation = Mutation(
         kind=MutationKind.WRITE,
         client=ClientId(1),

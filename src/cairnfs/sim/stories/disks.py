@@ -26,7 +26,7 @@ async def power_loss_of_all(stage: Stage, cast: Cast) -> None:
     cast.note(f"a file holds {LONG} bytes of 'A', synced when it was closed, on {plural(stage.members)}")
     await append_and_lose_power(stage, cast)
     for turn in range(TURNS):
-        if not cast.is_broken:
+        if not cast.is_broken():
             await overwrite_and_lose_power(stage, cast, turn)
 
 
@@ -69,7 +69,7 @@ async def overwrite_and_lose_power(stage: Stage, cast: Cast, turn: int) -> None:
         await stage.on(host, overwrite())
     cast.tell(host, f"overwrites {PART} bytes at {AT} with {', '.join(LETTERS)}; each is acknowledged, none synced")
     await lose_power(stage, cast, counts=True)
-    if not cast.is_broken:
+    if not cast.is_broken():
         await look(stage, cast, f"reader-{turn}")
 
 

@@ -25,7 +25,7 @@ async def deleted_by_a_deposed_master(stage: Stage, cast: Cast) -> None:
     await stage.cluster.until(lambda: len(stage.reign.live_current(stage.row, stage.handle)) == len(stage.members))
     cast.note(f"all servers have reported to the new one, which counts on the replica of {victim}")
     for late in (Epoch(epoch), Epoch(epoch + 1)):
-        if not cast.is_broken:
+        if not cast.is_broken():
             await order_to_delete(stage, cast, victim, late, current=epoch + 1)
     await reader.read()
 
@@ -81,7 +81,7 @@ async def snapshot_under_a_write(stage: Stage, cast: Cast) -> None:
     cast.tell("snapper", f"reads {COPY}: sees {chr(shown[0])!r}", Kind.SEEN)
     if set(shown) != {ord("B")}:
         cast.breaks("snapper", "the snapshot changed with the file")
-    if not cast.is_broken:
+    if not cast.is_broken():
         await reader.read()
 
 

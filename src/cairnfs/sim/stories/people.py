@@ -95,7 +95,6 @@ class Cast:
         self._watcher.look()
         self._narrator.breaks(who, what)
 
-    @property
     def is_broken(self) -> bool:
         """True if a promise was seen to be broken."""
         return bool(self._narrator.violations)
@@ -202,9 +201,9 @@ class Reader:
         """Read four times a second, tell what is new, and stop when a promise is broken."""
         now_s, last = self._cast.stage.world.loop.time, self._cast.floor
         end_s = now_s() + seconds
-        while now_s() < end_s and not self._cast.is_broken:
+        while now_s() < end_s and not self._cast.is_broken():
             shown = await self.read(limit_s=0.5, is_told=False)
-            if shown != last and not self._cast.is_broken:
+            if shown != last and not self._cast.is_broken():
                 what = f"sees {shown!r} now" if shown else f"gets no answer from {self.near} any more"
                 self._cast.tell(self.name, f"reads four times a second: {what}", Kind.SEEN)
             last = shown

@@ -23,7 +23,7 @@ async def two_primaries(stage: Stage, cast: Cast) -> None:
     for letter, why in (("C", f"it asks {stage.primary}"), ("D", "once more"), ("E", "and once more")):
         await new.write(letter, why)
     await near_old.read(limit_s=0.5)
-    if cast.is_broken:
+    if cast.is_broken():
         return
     took_s = await old.write("F", f"it still asks {primary}, whose order must reach {secondary}")
     if took_s > 1:
@@ -64,7 +64,7 @@ async def primary_dies_in_a_write(stage: Stage, cast: Cast) -> None:
     cast.note(f"'B' is applied on {plural(applied)}, not on {far}: in GFS, an inconsistent region")
     await at_near.read(limit_s=0.5)
     await at_far.read(limit_s=0.5)
-    if cast.is_broken:
+    if cast.is_broken():
         return
     cast.fault(primary, f"is killed; {writer.name} is cut off before it hears of it")
     stage.world.partition([writer.name], [*stage.cluster.names, MASTER])

@@ -63,7 +63,7 @@ async def restart_in_a_raise(stage: Stage, cast: Cast) -> None:
     cast.begin()
     for letter, step in zip("BCDE", STEPS, strict=True):
         await die_at(stage, cast, step, letter=letter, behind=behind, people=(writer, at_behind, at_rest))
-        if cast.is_broken:
+        if cast.is_broken():
             return
     cast.compare_replicas()
 

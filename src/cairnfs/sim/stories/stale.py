@@ -42,7 +42,7 @@ async def stale_version_returns(stage: Stage, cast: Cast) -> None:
     stage.world.cut(gone, MASTER)
     await stage.cluster.restart(gone)
     await reader.read(limit_s=0.1)
-    if cast.is_broken:
+    if cast.is_broken():
         return
     cast.fault("power", f"{plural(others)} lose theirs; only {gone} is left, and it finds the master now")
     for name in others:
@@ -50,7 +50,7 @@ async def stale_version_returns(stage: Stage, cast: Cast) -> None:
     stage.world.heal()
     await reader.read(limit_s=15)
     holds_copy(stage, cast, gone, "which may be the last copy of the chunk, was deleted")
-    if cast.is_broken:
+    if cast.is_broken():
         return
     cast.note(f"no answer is better than 'A'; {gone} keeps its replica while nobody confirms a newer one")
     cast.fault("power", f"{plural(others)} are back")
