@@ -64,6 +64,7 @@ COMMANDS = {
     "du": Lazy(_IN + "names", "du", "show how much a folder holds"),
     "df": Lazy(_IN + "health", "df", "show how much room the cluster has"),
     "chunks": Lazy(_IN + "chunks", "chunks", "show a file's chunks and their replicas"),
+    "sim": Lazy(_IN + "sim", "sim", "simulate whole clusters from a seed"),
     "completion": Lazy(_IN + "servers", "completion", "print the completion script of a shell"),
 }
 

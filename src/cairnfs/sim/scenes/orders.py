@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from cairnfs.checksum import piece_crcs
 from cairnfs.errors import CairnError
-from cairnfs.ids import BootId, ClientId, Epoch, Sequence, Serial
+from cairnfs.ids import BootId, ChunkHandle, ClientId, Epoch, Sequence, Serial
 from cairnfs.limits import BLOCK_BYTES
 from cairnfs.sim.cluster import MASTER
 from cairnfs.sim.stage import SIZE, Stage, content
@@ -81,8 +81,9 @@ async def grant_bound_to_boot(stage: Stage) -> None:
     assert await reader.show() == 3
 
 
-async def order_write(stage: Stage, victim: str, *, first: int, boot: int) -> None:
-    data = content(9)
+async def order_write(stage: Stage, victim: str, *, first: int, boot: int, handle: ChunkHandle | None = None) -> None:
+    """Send an order of a write of Zs, with a serial of one's choice, as the primary of that boot would."""
+    handle, data = stage.handle if handle is None else handle, content(ord("Z"))
     mutation = Mutation(
         kind=MutationKind.WRITE,
         client=ClientId(1),
@@ -92,9 +93,10 @@ async def order_write(stage: Stage, victim: str, *, first: int, boot: int) -> No
         crcs=piece_crcs(data, BLOCK_BYTES),
         durable=False,
     )
-    row = stage.row
+    row = stage.reign.chunk(handle)
+    assert row is not None, handle
     request = ApplyOrders(
-        handle=stage.handle,
+        handle=handle,
         version=row.version,
         primary=row.primary,
         boot=BootId(boot),
