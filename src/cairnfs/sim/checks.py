@@ -140,11 +140,12 @@ class Watch:
                     if server.server_id != session.server or server.context.boot != session.boot:
                         continue
                     replica = server.context.store.replicas.get(handle)
-                    if replica is not None and not replica.gone and replica.state.version < row.version:
-                        raise ViolationError(
-                            f"16: chunk {handle:016x} counts as current at {row.version} on a server "
-                            f"that has {replica.state.version}"
-                        )
+                    if replica is None or replica.gone:
+                        continue  # quarantined or deleted a moment ago: the next heartbeat tells
+                    has = max(replica.state.version, replica.state.promised)
+                    if has < row.version and not replica.state.incomplete:
+                        what = f"chunk {handle:016x} counts as current at {row.version}"
+                        raise ViolationError(f"16: {what} on a server that has {has}")
 
     def _look_for_copies(self, rows: dict[ChunkHandle, ChunkRow]) -> None:
         """24, 29: no path removes the last copy: some disk has the file of every chunk that is used.

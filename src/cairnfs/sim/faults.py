@@ -1,11 +1,4 @@
-"""What befalls a simulated cluster: a schedule that the seed draws before anything runs, and what carries it out.
-
-Each fault has its own moment and its own end, and needs no other: any part of a schedule is a schedule, so a failing
-one can be shrunk. Within the promises: bits rot and disks are lost on one host only, so that a good copy is left.
-
-    at 12.4 s  #7 crash      primary        for 6.1 s
-    at 14.0 s  #8 one-way    cs1 -> master  for 9.7 s
-"""
+"""What befalls a simulated cluster: carries out a schedule (`schedule`), and mends everything at the end."""
 
 import random
 from collections.abc import Callable, Coroutine
@@ -17,92 +10,11 @@ import msgspec
 from cairnfs.chunkserver.format import parse_handle
 from cairnfs.errors import CairnError, DiskFailedError
 from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
+from cairnfs.sim.disk_faults import Kind
 from cairnfs.sim.insight import chunk_row
 from cairnfs.sim.options import Mode, Options
-
-ROTTEN = "cs0"
-"""The host whose disk may lie, so that at most one copy of each chunk is damaged."""
-PRIMARY, SECONDARY = "primary", "secondary"
-"""Whoever it is at that moment, of an open chunk."""
-LONGEST_S = 20.0
-
-SERVER_KINDS = (
-    "crash",
-    "power",
-    "crash in a job",
-    "pause",
-    "full disk",
-    "broken disk",
-    "slow disk",
-    "rot",
-)
-MASTER_KINDS = ("master crash", "master power", "master pause", "master disk")
-NETWORK_KINDS = ("cut", "one-way", "isolate", "halves", "resets", "slow network")
-MANY_KINDS = ("two crashes", "secondary and master", "everybody")
-USER_KINDS = ("user crash", "user cut")
-CLOCK_KINDS = ("drift", "wall clock")
-KINDS = (*SERVER_KINDS, *MASTER_KINDS, *NETWORK_KINDS, *MANY_KINDS, *USER_KINDS, *CLOCK_KINDS)
-BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault of a schedule. `host` and `other` are names of hosts, or who plays that part at that moment."""
-
-    number: int
-    at_s: float
-    kind: str
-    host: str
-    other: str = ""
-    for_s: float = 0.0
-    dice: int = 0
-    """Decides whatever else there is to decide, when it happens."""
-
-    def __str__(self) -> str:
-        whom = f"{self.host} -> {self.other}" if self.other else self.host
-        return f"at {self.at_s:7.3f} s  #{self.number:<3} {self.kind:<20} {whom:<18} for {self.for_s:.1f} s"
-
-
-def draw_schedule(options: Options, chance: random.Random, *, users: list[str]) -> list[Fault]:
-    """Return the faults of a run, in order of time."""
-    if not options.faults:
-        return []
-    servers = [f"cs{number}" for number in range(options.chunkservers)]
-    faults: list[Fault] = []
-    at_s = chance.expovariate(1 / options.fault_gap_s)
-    while at_s < options.duration_s:  # ends: each step has a length
-        kind = chance.choice(options.faults)
-        host, other = _draw_hosts(kind, chance, servers, users)
-        faults.append(
-            Fault(
-                number=len(faults),
-                at_s=round(at_s, 3),
-                kind=kind,
-                host=host,
-                other=other,
-                for_s=round(min(LONGEST_S, 0.2 + chance.expovariate(1 / 6.0)), 3),
-                dice=chance.getrandbits(32),
-            )
-        )
-        at_s += chance.expovariate(1 / options.fault_gap_s)
-    return faults
-
-
-def _draw_hosts(kind: str, chance: random.Random, servers: list[str], users: list[str]) -> tuple[str, str]:
-    server = chance.choice((PRIMARY, SECONDARY, *servers))
-    if kind in ("cut", "one-way"):
-        one, other = chance.sample((MASTER, PRIMARY, SECONDARY, *servers), 2)
-        return one, other
-    if kind in MASTER_KINDS:
-        server = MASTER
-    elif kind == "rot":
-        server = ROTTEN
-    elif kind in USER_KINDS:
-        server = chance.choice(users)
-    elif kind in CLOCK_KINDS:
-        server = chance.choice((MASTER, *servers))
-    elif kind in ("everybody", "halves", "resets", "slow network"):
-        server = "all"
-    return server, ""
+from cairnfs.sim.schedule import PRIMARY, SECONDARY, Fault
+from cairnfs.units import HOUR_S
 
 
 class Faults:
@@ -151,6 +63,14 @@ class Faults:
             "full disk": self._full_disk,
             "broken disk": self._broken_disk,
             "slow disk": self._slow_disk,
+            "stuck disk": self._stuck_disk,
+            "disk error": self._disk_error,
+            "short reads": self._short_reads,
+            "suspend": self._suspend,
+            "misdirected writes": self._misdirected_writes,
+            "stall": self._stall,
+            "slow link": self._slow_link,
+            "deaf": self._deaf,
             "rot": self._rot,
             "rot anywhere": self._rot,
             "lost disk": self._lost_disk,
@@ -233,6 +153,10 @@ class Faults:
         self._world.pause(fault.host, fault.for_s)
         await self._cluster.pause(fault.for_s)
 
+    async def _suspend(self, fault: Fault) -> None:
+        self._world.suspend(fault.host, fault.for_s)
+        await self._cluster.pause(fault.for_s)
+
     async def _user_crash(self, fault: Fault) -> None:
         self._world.crash(fault.host)
         await self._cluster.pause(min(2.0, fault.for_s))
@@ -263,9 +187,7 @@ class Faults:
     def _mend(self, name: str) -> None:
         if name == MASTER:
             return
-        faults = self._world.tree(name, FOLDER).faults
-        faults.is_full = faults.fail_writes = faults.fail_syncs = faults.fail_reads = False
-        faults.delay_s = (0.00005, 0.002)
+        self._world.tree(name, FOLDER).faults.mend()
 
     async def _full_disk(self, fault: Fault) -> None:
         """The disk is full for a while, and the server is started again."""
@@ -280,6 +202,34 @@ class Faults:
         self._world.tree(fault.host, FOLDER).faults.delay_s = (0.2, 2.5)
         await self._cluster.pause(fault.for_s)
         self._mend(fault.host)
+
+    async def _stuck_disk(self, fault: Fault) -> None:
+        faults = self._world.tree(fault.host, FOLDER).faults
+        faults.is_stuck = True
+        await self._cluster.pause(fault.for_s)
+        faults.is_stuck = False
+
+    async def _disk_error(self, fault: Fault) -> None:
+        """One operation fails, of whatever kind comes first; the server is started again after a while."""
+        kind: Kind = random.Random(fault.dice).choice(("read", "write", "sync"))
+        self._world.tree(fault.host, FOLDER).faults.fail(kind, once=True)
+        await self._cluster.pause(fault.for_s)
+        if self._world.is_up(fault.host):
+            self._cluster.crash(fault.host)
+        await self._start(fault.host)
+
+    async def _short_reads(self, fault: Fault) -> None:
+        faults = self._world.tree(fault.host, FOLDER).faults
+        faults.short_read_chance = 0.05
+        await self._cluster.pause(min(2.0, fault.for_s))
+        faults.short_read_chance = 0.0
+
+    async def _misdirected_writes(self, fault: Fault) -> None:
+        """Some writes to chunk files land elsewhere in a chunk file of the same disk."""
+        faults = self._world.tree(fault.host, FOLDER).faults
+        faults.misdirect_files, faults.misdirect_chance = "*.dat", 0.02
+        await self._cluster.pause(min(2.0, fault.for_s))
+        faults.misdirect_chance = 0.0
 
     async def _broken_disk(self, fault: Fault) -> None:
         """The disk fails; later the host is started again with a disk that works, and has what was durable."""
@@ -345,6 +295,22 @@ class Faults:
         await self._cluster.pause(fault.for_s)
         self._world.heal(breaks=fault.dice % 2 == 0)
 
+    async def _stall(self, fault: Fault) -> None:
+        """Connections pass nothing for a while, in one direction or both; new ones do."""
+        self._world.stall(fault.host, fault.other, fault.for_s, one_way=fault.dice % 2 == 0)
+        await self._cluster.pause(fault.for_s)
+
+    async def _slow_link(self, fault: Fault) -> None:
+        self._world.slow_link(fault.host, bytes_per_s=200_000.0)
+        await self._cluster.pause(fault.for_s)
+        self._world.slow_link(fault.host)
+
+    async def _deaf(self, fault: Fault) -> None:
+        """Nobody can connect to a host; who is connected stays so."""
+        self._world.refuse_connections(fault.host, silently=fault.dice % 2 == 0)
+        await self._cluster.pause(fault.for_s)
+        self._world.network.links.ears.pop(fault.host, None)
+
     async def _resets(self, fault: Fault) -> None:
         self._world.network.settings.reset_chance = 0.002
         await self._cluster.pause(fault.for_s)
@@ -363,12 +329,11 @@ class Faults:
         chance = random.Random(fault.dice)
         within = self._options.mode is not Mode.CLOCKS
         rate = chance.uniform(0.98, 1.02) if within else chance.choice((0.1, 0.5, 2.0, 10.0))
-        self._world.host(fault.host).clock.set_rate(rate)
+        self._world.set_clock_rate(fault.host, rate)
         await self._cluster.pause(fault.for_s)
-        self._world.host(fault.host).clock.set_rate(1.0)
+        self._world.set_clock_rate(fault.host, 1.0)
 
     async def _wall_clock(self, fault: Fault) -> None:
         """The operator's clock jumps; nothing may care. It jumps back later, or not."""
-        hours = random.Random(fault.dice).choice((-2, -1, 1, 3))
-        self._world.host(fault.host).clock.wall_offset_ns += hours * 3_600_000_000_000
+        self._world.step_wall(fault.host, random.Random(fault.dice).choice((-2, -1, 1, 3)) * HOUR_S)
         await self._cluster.pause(fault.for_s)

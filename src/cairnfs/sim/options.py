@@ -14,7 +14,7 @@ DURATION_S = 60.0
 """Virtual seconds of load and faults; starting, healing and checking come on top."""
 FAULT_GAP_S = 5.0
 """A fault so often, on average. A soak is to have 1,500 of them in three hours."""
-OPERATION_GAP_S = 0.3
+OPERATION_GAP_S = 0.4
 """A user's pause between two operations, on average."""
 
 
@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fault_gap_s: float = FAULT_GAP_S
     operation_gap_s: float = OPERATION_GAP_S
     faults: tuple[str, ...] = ()
-    """The kinds that happen; see `faults.KINDS`."""
+    """The kinds that happen; see `schedule.KINDS`."""
 
 
 def draw_options(seed: int, kinds: tuple[str, ...], *, mode: Mode = Mode.WITHIN) -> Options:

@@ -18,10 +18,11 @@ from cairnfs.limits import Geometry
 from cairnfs.safeguards import ALL_ON, Safeguards
 from cairnfs.sim.checks import Watch, check_rest
 from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, SimCluster
-from cairnfs.sim.faults import BEYOND_KINDS, KINDS, Fault, Faults, draw_schedule
+from cairnfs.sim.faults import Faults
 from cairnfs.sim.loop import SimError
 from cairnfs.sim.model import ViolationError
 from cairnfs.sim.options import Mode, Options, draw_options
+from cairnfs.sim.schedule import BEYOND_KINDS, KINDS, Fault, draw_schedule
 from cairnfs.sim.workload.cells import Cells
 from cairnfs.sim.workload.names import Names
 from cairnfs.sim.workload.party import Part, Party
@@ -141,6 +142,8 @@ class _Run:
         self._cluster = SimCluster(
             world,
             chunkservers=options.chunkservers,
+            racks=options.racks,
+            goal=options.replicas,
             geometry=Geometry(chunk_bytes=options.chunk_bytes, block_bytes=options.block_bytes),
             config=_config_of(options),
             safeguards=safeguards,

@@ -62,7 +62,7 @@ class Summary(msgspec.Struct, kw_only=True):
         return [probe for probe in PROBES if not self.probes.get(probe)]
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Prepare a process for runs: no log, no garbage collector in the middle of one, no second thread."""
     logging.disable(logging.CRITICAL)
     gc.freeze()
@@ -91,7 +91,7 @@ def run_many(
     summary = Summary(mode=mode, cores=cores)
     begun_s = time.monotonic()
     todo = iter(seeds)
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=quiet) as pool:
         running: dict[Future[tuple[Report, float]], None] = {}
         while True:  # ends with the seeds or the time
             is_late = minutes is not None and time.monotonic() - begun_s > 60 * minutes
@@ -159,22 +159,3 @@ def _without_a_part(report: Report, kept: Sequence[int], size: int, safeguards: 
             only=rest,
             schedule=[faults[number] for number in kept],
         )
-
-
-# ---------------------------------------------------------------------- ablation
-
-
-class Ablation(msgspec.Struct, kw_only=True):
-    """Whether the simulator noticed that one safeguard was off, and after how many seeds."""
-
-    guard: str
-    scene_seeds: int = 0
-    """Seeds of its directed scene until something was wrong; 0: none of them showed it, or there is no scene."""
-    scene_saw: str = ""
-    storm_seeds: int = 0
-    """Seeds of the undirected storm until something was wrong; 0: nothing was noticed."""
-    storm_saw: str = ""
-
-    @property
-    def is_noticed(self) -> bool:
-        return bool(self.scene_seeds or self.storm_seeds)

@@ -31,3 +31,6 @@ SCENES: dict[str, Scene] = {
     )
 }
 """Each by the name of its safeguard."""
+
+QUIET = ("exclusions_before_renewal",)
+"""Played without repair, which would soon make the replica current again."""
