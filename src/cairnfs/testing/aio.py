@@ -9,7 +9,7 @@ from cairnfs.config import ClientConfig
 from cairnfs.errors import CairnError
 from cairnfs.ids import BootId
 from cairnfs.paths import AnyPath
-from cairnfs.testing.machines import CLIENT, Machines, check_client_host
+from cairnfs.testing.machines import CLIENT, MASTER, Machines
 from cairnfs.wire.status import ChunkStatus, ClusterStatus
 
 OBSERVER = "observer"
@@ -38,6 +38,8 @@ class AioCluster:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
+        self.hosts = [CLIENT]
+        """Where clients are, or may be."""
         self._observer: Client | None = None
         self._boots: dict[str, BootId] = {}
         """Lives of the chunkservers when all was healthy last."""
@@ -46,7 +48,7 @@ class AioCluster:
 
     async def client(self, host: str = CLIENT) -> Client:
         """Return a client with await, connected; it is its own context manager."""
-        check_client_host(self._machines, host)
+        self.note_host(host)
         client = self._machines.ground(host).make_client(ClientConfig(master=(self._machines.master_address,)))
         await client.connect()
         return client
@@ -86,6 +88,13 @@ class AioCluster:
         """End the connections that asking needed."""
         if self._observer is not None:
             await self._observer.close()
+
+    def note_host(self, host: str) -> None:
+        """Remember the host of a client. Raises ValueError if it is a server."""
+        if host == MASTER or host in self._machines.chunkservers:
+            raise ValueError(f"{host!r} is a server; give the client's host a name of its own")
+        if host not in self.hosts:
+            self.hosts.append(host)
 
     def expect_anew(self, server: str) -> None:
         """Note that a server is started: what the master knows of its life before says nothing."""

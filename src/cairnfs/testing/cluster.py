@@ -13,7 +13,7 @@ does what its seed says; blocking calls run it, and between them its time stands
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,7 +22,7 @@ from cairnfs.config import ClientConfig
 from cairnfs.errors import CairnError
 from cairnfs.paths import AnyPath
 from cairnfs.testing.aio import LIMIT_S, STEP_S, AioCluster, Chunk
-from cairnfs.testing.machines import CLIENT, MASTER, Machines, check_client_host
+from cairnfs.testing.machines import CLIENT, MASTER, Machines
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -39,26 +39,27 @@ class CairnCluster:
         self.servers = [MASTER, *machines.chunkservers]
         self.aio = AioCluster(machines)
         self._clients: list[Client] = []
+        self._began_s = self._machines.ground(CLIENT).monotonic_s()
         self._happenings: list[str] = []
 
     def __enter__(self) -> "CairnCluster":
-        self._machines.start()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._machines.stop)
+            self._machines.start()
             self.wait_until_healthy()
-        except BaseException:
-            self._machines.stop()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in self._clients:
+        with ExitStack() as undo:
+            undo.callback(self._machines.stop)
+            for client in self._clients:
+                with suppress(CairnError, OSError):
+                    client.close()
             with suppress(CairnError, OSError):
-                client.close()
-        with suppress(CairnError, OSError):
-            self.run(self.aio.close())
-        self._machines.stop()
+                self.run(self.aio.close())
 
     # ------------------------------------------------------------------ clients
 
@@ -79,7 +80,7 @@ class CairnCluster:
 
     def client(self, host: str = CLIENT) -> Client:
         """Return another client, connected, on a host whose network can be cut by this name."""
-        check_client_host(self._machines, host)
+        self.aio.note_host(host)
         client = Client(ClientConfig(master=(self.address,)), self._machines.ground(host))
         self._clients.append(client)
         client.connect()
@@ -132,6 +133,7 @@ class CairnCluster:
         Raises:
             OnlySimulatedError: these are real processes.
         """
+        self._check_hosts(one, other)
         self._note(f"cut {one} {'->' if one_way else '--'} {other}")
         self._machines.cut(one, other, one_way=one_way)
 
@@ -159,8 +161,8 @@ class CairnCluster:
 
     def heal(self, one: str = "", other: str = "") -> None:
         """Undo the cut between two hosts; without names every cut, and slow disks are fast again."""
-        if bool(one) != bool(other):
-            raise ValueError("heal takes two hosts or none")
+        if one or other:
+            self._check_hosts(one, other)
         self._note(f"heal {one} {other}".rstrip())
         self._machines.heal_network(one, other)
         if not one:
@@ -219,11 +221,17 @@ class CairnCluster:
         return f"what was done to the cluster:\n{done}{self._machines.report()}"
 
     def _note(self, what: str) -> None:
-        self._happenings.append(f"{self._machines.ground(CLIENT).monotonic_s():.6f} s  {what}")
+        passed_s = self._machines.ground(CLIENT).monotonic_s() - self._began_s
+        self._happenings.append(f"{passed_s:.6f} s  {what}")
 
     def _check_server(self, server: str) -> None:
         if server not in self.servers:
             raise ValueError(f"no server {server!r}; there are {', '.join(self.servers)}")
+
+    def _check_hosts(self, *hosts: str) -> None:
+        for host in hosts:
+            if host not in (*self.servers, *self.aio.hosts):
+                raise ValueError(f"no host {host!r}; there are {', '.join([*self.servers, *self.aio.hosts])}")
 
     def _check_up(self, server: str) -> None:
         self._check_server(server)

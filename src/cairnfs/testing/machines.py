@@ -73,9 +73,3 @@ class Machines(Protocol):
     def slow_disk(self, server: str, delay_s: float) -> None: ...
 
     def heal_disks(self) -> None: ...
-
-
-def check_client_host(machines: Machines, host: str) -> None:
-    """Raise ValueError if a client cannot be on that host."""
-    if host == MASTER or host in machines.chunkservers:
-        raise ValueError(f"{host!r} is a server; give the client's host a name of its own")

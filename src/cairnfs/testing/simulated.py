@@ -134,11 +134,11 @@ class SimulatedMachines:
         self._open_files[id(file)] = file
 
     def report(self) -> str:
-        events = [line for line in self.world.trace.lines if _is_event(line)]
+        trace = self.world.trace
+        events = [line for line in trace.lines if _is_event(line)]
         shown = "".join(f"  {_readable(line)}\n" for line in events[-LINES_SHOWN:])
-        return (
-            f"simulated, seed {self._seed}, {self.world.loop.time():.6f} s of virtual time; the last events:\n{shown}"
-        )
+        told = f"simulated, seed {self._seed}, {self.world.loop.time():.6f} s of virtual time, trace {trace.digest()}"
+        return f"{told}; the last events:\n{shown}"
 
     # ------------------------------------------------------------------ what can happen
 
