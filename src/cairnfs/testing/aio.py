@@ -111,22 +111,34 @@ class AioCluster:
 
     async def _is_healthy(self) -> bool:
         try:
-            status = await self._observing().status()
+            return self._knows_servers(await self._observing().status()) and await self._has_all_copies()
         except CairnError:
             return False  # nobody leads: the master is down, or starts
+
+    def _knows_servers(self, status: ClusterStatus) -> bool:
         boots = {self._machines.named(server.address): server.boot for server in status.servers}
-        if any(self._over.get(name) == boot for name, boot in boots.items()) or not self._is_whole(status):
+        if any(self._over.get(name) == boot for name, boot in boots.items()):
+            return False
+        up = sorted(name for name in self._machines.chunkservers if self._machines.is_up(name))
+        live = sorted(self._machines.named(server.address) for server in status.servers if server.state == "live")
+        is_settled = all(server.state in ("live", "dead") for server in status.servers) and not status.safe_start
+        if live != up or not is_settled or status.repairs_running:
             return False
         self._boots.update(boots)
         self._over.clear()
         return True
 
-    def _is_whole(self, status: ClusterStatus) -> bool:
-        up = sorted(name for name in self._machines.chunkservers if self._machines.is_up(name))
-        live = sorted(self._machines.named(server.address) for server in status.servers if server.state == "live")
-        settled = all(server.state in ("live", "dead") for server in status.servers) and not status.safe_start
-        few = status.chunks_missing + status.chunks_one_copy + status.chunks_below_goal + status.repairs_running
-        return live == up and settled and not few
+    async def _has_all_copies(self) -> bool:
+        """Look at every file: the master's own count is as old as its last round."""
+        fs = self._observing()
+        folders = ["/"]
+        while folders:  # ends because every folder is listed once
+            async for entry in fs.scandir(folders.pop()):
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file() and not all(map(_has_its_copies, await fs.chunk_table(entry.path))):
+                    return False
+        return True
 
     def _shown(self, chunk: ChunkStatus) -> Chunk:
         names = {replica.server: self._machines.named(replica.address) for replica in chunk.replicas}
@@ -138,3 +150,7 @@ class AioCluster:
             is_closed=chunk.closed,
             length=chunk.length,
         )
+
+
+def _has_its_copies(chunk: ChunkStatus) -> bool:
+    return sum(replica.current and replica.live for replica in chunk.replicas) >= chunk.goal

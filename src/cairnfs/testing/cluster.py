@@ -55,6 +55,7 @@ class CairnCluster:
     ) -> None:
         with ExitStack() as undo:
             undo.callback(self._machines.stop)
+            self._machines.close_files()
             for client in self._clients:
                 with suppress(CairnError, OSError):
                     client.close()

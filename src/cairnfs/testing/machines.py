@@ -39,11 +39,15 @@ class Machines(Protocol):
     def is_up(self, server: str) -> bool: ...
 
     def named(self, address: str) -> str:
-        """Return the name of the server at `address`."""
+        """Return the name of the server at `address`; "" if there is none."""
         ...
 
     def ground(self, host: str) -> Ground:
         """Return what a client on that host stands on."""
+        ...
+
+    def close_files(self) -> None:
+        """Close what clients left open, if the machines end before the process does."""
         ...
 
     def after(self, seconds: float, happening: Callable[[], object]) -> None:

@@ -67,10 +67,13 @@ class RealMachines:
         return self._cluster.servers[server].running
 
     def named(self, address: str) -> str:
-        return self._cluster.named(address)
+        return next((name for name, known in self._cluster.addresses.items() if known == address), "")
 
     def ground(self, host: str) -> Ground:
         return PROCESS
+
+    def close_files(self) -> None:
+        """They are the process's, which closes them at its end."""
 
     def after(self, seconds: float, happening: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, lambda: self._happened.append(self._hand.submit(happening)))

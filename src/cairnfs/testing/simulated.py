@@ -73,11 +73,13 @@ class SimulatedMachines:
         gc.disable()
         self._cluster.start()
 
-    def stop(self) -> None:
-        # As at the end of a program; what cannot be closed any more has been reported, or has not been asked for.
+    def close_files(self) -> None:
         for file in list(self._open_files.values()):
+            # As at the end of a program: whoever wants to know closes by hand.
             with suppress(CairnError, OSError, ValueError, SimError):
                 file.close()
+
+    def stop(self) -> None:
         self._is_over = True
         self.world.close()
         if self._collects_garbage:
