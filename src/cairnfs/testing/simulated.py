@@ -30,6 +30,7 @@ Delay = tuple[float, float]
 
 CALL_S = 3600.0
 """Virtual time after which one call of a test counts as one that never ends."""
+LINES_SEARCHED = 1000
 LINES_SHOWN = 30
 EVENTS = ("start", "crash", "power", "pause", "cut", "heal", "failure", "disk", "net")
 """Lines of the trace that tell a person something; the others are steps of tasks."""
@@ -137,21 +138,36 @@ class SimulatedMachines:
 
     def report(self) -> str:
         trace = self.world.trace
-        events = [line for line in trace.lines if _is_event(line)]
+        events = [line for line in trace.tail(LINES_SEARCHED).splitlines() if _is_event(line)]
         shown = "".join(f"  {_readable(line)}\n" for line in events[-LINES_SHOWN:])
-        told = f"simulated, seed {self._seed}, {self.world.loop.time():.6f} s of virtual time, trace {trace.digest()}"
+        told = f"simulated, seed {self._seed}, {self.world.now_s():.6f} s of virtual time, trace {trace.digest()}"
         return f"{told}; the last events:\n{shown}"
 
     # ------------------------------------------------------------------ what can happen
 
+    def _do(self, happening: Callable[[], None]) -> None:
+        """Let something happen now. What arrives by it is taken at once, by code that needs a running loop."""
+        if self.world.loop.is_running():
+            happening()
+            return
+        self._check_place()
+
+        async def now() -> None:
+            happening()
+
+        self.world.run(now())
+
     def crash(self, server: str) -> None:
         self._forget_start(server)
-        self._cluster.crash(server)
+        self._do(lambda: self._cluster.crash(server))
 
     def power_cut(self, servers: Sequence[str]) -> None:
-        for server in servers:
-            self._forget_start(server)
-            self._cluster.crash(server, power=True)
+        def all_at_once() -> None:
+            for server in servers:
+                self._forget_start(server)
+                self._cluster.crash(server, power=True)
+
+        self._do(all_at_once)
 
     def restart(self, server: str) -> None:
         task = self.world.loop.create_task(self._cluster.restart(server), context=Context())
@@ -170,13 +186,13 @@ class SimulatedMachines:
             task.cancel()
 
     def pause(self, server: str, seconds: float) -> None:
-        self.world.pause(server, seconds)
+        self._do(lambda: self.world.pause(server, seconds))
 
     def cut(self, one: str, other: str, *, one_way: bool) -> None:
-        self.world.cut(one, other, one_way=one_way)
+        self._do(lambda: self.world.cut(one, other, one_way=one_way))
 
     def heal_network(self, one: str, other: str) -> None:
-        self.world.heal(one, other)
+        self._do(lambda: self.world.heal(one, other))
 
     def slow_disk(self, server: str, delay_s: float) -> None:
         disk, record = self.world.tree(server, FOLDER).faults, self.world.record(server, FOLDER)
