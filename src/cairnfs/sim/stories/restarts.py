@@ -46,7 +46,7 @@ STEPS: dict[str, Callable[[Stage], bool]] = {
 
 def targets(stage: Stage) -> list[str]:
     """Return the members that can be reached by the master."""
-    return [name for name in stage.members if stage.world.network.passes(MASTER, name)]
+    return [name for name in stage.members if stage.world.network.links.passes(MASTER, name)]
 
 
 def version_of(stage: Stage, name: str) -> tuple[int, int]:
