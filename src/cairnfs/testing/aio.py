@@ -15,6 +15,7 @@ from cairnfs.wire.status import ChunkStatus, ClusterStatus
 OBSERVER = "observer"
 """The host from which the cluster is asked how it is, so that cutting a client's network blinds nobody."""
 LIMIT_S = 120.0
+SETTLE_S = 1.0
 STEP_S = 0.1
 """Between two looks at what is waited for."""
 
@@ -67,6 +68,9 @@ class AioCluster:
 
     async def wait_until_healthy(self, *, limit_s: float = LIMIT_S) -> None:
         """See `CairnCluster`."""
+        await self.until(self._is_healthy, limit_s=limit_s)
+        # A server counts as live when it registers, and gets chunks when it has also reported, a moment later.
+        await asyncio.sleep(SETTLE_S)
         await self.until(self._is_healthy, limit_s=limit_s)
 
     async def chunks(self, path: AnyPath) -> list[Chunk]:
