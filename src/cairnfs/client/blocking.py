@@ -1,9 +1,11 @@
-"""One thread with an event loop for all blocking clients of a process, and what a fork does to it.
+"""What blocking clients stand on: one thread with an event loop for all of a process, and what a fork does to it.
 
     caller's thread ── one hop per call ──▶ loop thread: the asynchronous client ──▶ sockets
 
 The thread starts with the first call. After a fork the child has a copy of the parent's sockets but no thread, so it
 starts anew: clients and files notice by the process id and reconnect at their next use.
+
+`Ground` is the seam: the same clients and files also stand on a simulated host, whose loop each call drives itself.
 """
 
 import asyncio
@@ -15,9 +17,11 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
 
+from cairnfs.client.filesystem import Client
+from cairnfs.config import ClientConfig
 from cairnfs.env import Env
 from cairnfs.env.light import client_env
 from cairnfs.errors import CairnError, ShutdownError
@@ -92,26 +96,9 @@ def run(job: Coroutine[Any, Any, T]) -> T:
     return thread.run(job)
 
 
-def run_now(make: Callable[[], Awaitable[T]]) -> T:
-    """Like `run`, but `make` itself is called on the loop too."""
-
-    async def job() -> T:
-        return await make()
-
-    return run(job())
-
-
-def process_id() -> int:
-    return os.getpid()
-
-
 def owner() -> tuple[int, int]:
     """Return (user, group) of this process, for files that it makes."""
     return os.getuid(), os.getgid()
-
-
-def monotonic_s() -> float:
-    return time.monotonic()
 
 
 def world() -> Env:
@@ -119,9 +106,50 @@ def world() -> Env:
     return client_env()
 
 
-def close_at_exit(file: io.IOBase) -> None:
-    """Close `file` before the interpreter ends: afterwards the loop's thread stands still."""
-    _process.open_files[id(file)] = file
+class Ground(Protocol):
+    """Whose loop a blocking client runs on, and in whose life."""
+
+    def run(self, job: Coroutine[Any, Any, T]) -> T:
+        """Run `job` to its end. Raises ShutdownError if the loop has ended for good."""
+        ...
+
+    def life(self) -> int:
+        """Return another number once connections of before are worthless."""
+        ...
+
+    def monotonic_s(self) -> float: ...
+
+    def make_client(self, config: ClientConfig) -> Client:
+        """Return an asynchronous client for this life. Called on the loop."""
+        ...
+
+    def close_at_exit(self, file: io.IOBase) -> None:
+        """Close `file` before the loop ends for good, if it is open then."""
+        ...
+
+
+class ProcessGround:
+    """This process: its loop thread, its sockets."""
+
+    def run(self, job: Coroutine[Any, Any, T]) -> T:
+        return run(job)
+
+    def life(self) -> int:
+        """After a fork the sockets belong to the parent, and so do the client's id and sequences."""
+        return os.getpid()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def make_client(self, config: ClientConfig) -> Client:
+        uid, gid = owner()
+        return Client(world(), config, uid=uid, gid=gid)
+
+    def close_at_exit(self, file: io.IOBase) -> None:
+        _process.open_files[id(file)] = file
+
+
+PROCESS = ProcessGround()
 
 
 @atexit.register

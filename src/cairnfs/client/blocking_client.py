@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, TypeVar, overload
 
 from cairnfs.checksum import Buffer
-from cairnfs.client.blocking import owner, process_id, run, world
+from cairnfs.client.blocking import PROCESS, Ground
 from cairnfs.client.blocking_files import AnyFile, RawFile, TextSettings, wrap
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client as AsyncClient
@@ -35,8 +35,9 @@ _BATCH = 256
 class BlockingRecordWriter:
     """`RecordWriter` without await."""
 
-    def __init__(self, inner: RecordWriter) -> None:
+    def __init__(self, inner: RecordWriter, ground: Ground) -> None:
         self._inner = inner
+        self._ground = ground
         self.path = inner.path
 
     def __repr__(self) -> str:
@@ -44,21 +45,24 @@ class BlockingRecordWriter:
 
     def append(self, data: Buffer) -> int:
         """Append one record; return the offset of its frame. Durable when this returns."""
-        return run(self._inner.append(data))
+        return self._ground.run(self._inner.append(data))
 
 
 class Client:
     """A blocking client of one cluster."""
 
-    def __init__(self, config: ClientConfig | None = None) -> None:
+    def __init__(self, config: ClientConfig | None = None, ground: Ground = PROCESS) -> None:
         self.config = config or ClientConfig()
+        self.ground = ground
         self._inner: AsyncClient | None = None
-        self._pid = 0
+        self._life = 0
 
     def __repr__(self) -> str:
         return f"<cairnfs.Client of {', '.join(self.config.master)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.ground is not PROCESS:
+            raise TypeError(f"cannot pickle {self!r}: no other process can reach its cluster")
         return Client, (self.config,)
 
     def __enter__(self) -> "Client":
@@ -72,18 +76,16 @@ class Client:
     # ------------------------------------------------------------------ hops
 
     def _present(self) -> AsyncClient:
-        """Return the asynchronous client of this process. Called on the loop."""
-        if self._inner is None or self._pid != process_id():
-            # A fork: the sockets belong to the parent, and so do its id and sequences.
-            uid, gid = owner()
-            self._inner, self._pid = AsyncClient(world(), self.config, uid=uid, gid=gid), process_id()
+        """Return the asynchronous client of this life. Called on the loop."""
+        if self._inner is None or self._life != self.ground.life():
+            self._inner, self._life = self.ground.make_client(self.config), self.ground.life()
         return self._inner
 
     def _run(self, call: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
         async def job() -> T:
             return await call(self._present())
 
-        return run(job())
+        return self.ground.run(job())
 
     def _iterate(self, call: Callable[[AsyncClient], AsyncIterator[T]], batch: int = _BATCH) -> Iterator[T]:
         async def begin() -> AsyncIterator[T]:
@@ -97,19 +99,19 @@ class Client:
                     break
             return found
 
-        items = run(begin())
-        while found := run(more(items)):  # ends with the iteration
+        items = self.ground.run(begin())
+        while found := self.ground.run(more(items)):  # ends with the iteration
             yield from found
 
     def reopened(self, file: File, mode: str) -> File:
-        """Return the same file for this process: for one that was forked."""
+        """Return the same file for this life: for one that was forked."""
 
         async def job() -> File:
             client = self._present()
             await client.connect()
             return client.file_of(file.inode, file.name, mode.replace("w", "r+").replace("x", "r+").replace("++", "+"))
 
-        return run(job())
+        return self.ground.run(job())
 
     def connect(self) -> None:
         """Reach the master now. Raises ConnectError, whose text says how to start a cluster."""
@@ -118,8 +120,8 @@ class Client:
     def close(self) -> None:
         """End all connections; the next call makes new ones. Close files first."""
         inner, self._inner = self._inner, None
-        if inner is not None and self._pid == process_id():
-            run(inner.close())
+        if inner is not None and self._life == self.ground.life():
+            self.ground.run(inner.close())
 
     # ------------------------------------------------------------------ open files
 
@@ -213,7 +215,7 @@ class Client:
 
     def append_writer(self, path: AnyPath) -> BlockingRecordWriter:
         """Return a writer of self-checking records: readers skip damage and see each record once."""
-        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path)))
+        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path)), self.ground)
 
     def records(self, path: AnyPath, start: int = 0) -> Iterator[Record]:
         """Yield the records of a file, each once, without padding, holes and damage."""
@@ -377,4 +379,4 @@ class Client:
 
     def counters(self) -> dict[str, int]:
         """Return what this client did so far in this process."""
-        return self._inner.counters() if self._inner is not None and self._pid == process_id() else {}
+        return self._inner.counters() if self._inner is not None and self._life == self.ground.life() else {}

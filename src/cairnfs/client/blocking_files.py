@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from cairnfs.checksum import Buffer
-from cairnfs.client.blocking import close_at_exit, monotonic_s, process_id, run
 from cairnfs.client.file import File
 from cairnfs.client.modes import Mode
 from cairnfs.errors import CairnError
@@ -33,7 +32,8 @@ class RawFile(io.RawIOBase):
         super().__init__()
         self._client = client
         self._file = file
-        self._pid = process_id()
+        self.ground = client.ground
+        self._life = self.ground.life()
         self._mode = mode
         self.name = file.name
         self.mode = mode.binary
@@ -53,13 +53,13 @@ class RawFile(io.RawIOBase):
         return self._client, self.name, is_buffered, position
 
     def _live(self) -> File:
-        """Return the file on this process's loop. After a fork: the same inode, same position, nothing unsynced."""
+        """Return the file on this life's loop. After a fork: the same inode, same position, nothing unsynced."""
         self._check_open()
-        if self._pid != process_id():
+        if self._life != self.ground.life():
             position = self._file.tell()
             self._file = self._client.reopened(self._file, self._mode.binary)
             self._file.seek_to(position)
-            self._pid = process_id()
+            self._life = self.ground.life()
         return self._file
 
     def _check_open(self) -> None:
@@ -80,16 +80,16 @@ class RawFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer, as RawIOBase has it
         self._need(self.readable(), "readable")
-        self.filled_s = monotonic_s()
-        return run(self._live().readinto(memoryview(buffer).cast("B")))
+        self.filled_s = self.ground.monotonic_s()
+        return self.ground.run(self._live().readinto(memoryview(buffer).cast("B")))
 
     def readall(self) -> bytes:
         self._need(self.readable(), "readable")
-        return run(self._live().read())
+        return self.ground.run(self._live().read())
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as RawIOBase has it
         self._need(self.writable(), "writable")
-        return run(self._live().write(data))
+        return self.ground.run(self._live().write(data))
 
     def _need(self, is_allowed: bool, what: str) -> None:
         if not is_allowed:
@@ -101,43 +101,43 @@ class RawFile(io.RawIOBase):
             return file.seek_to(offset)
         if whence == 1:
             return file.seek_to(file.tell() + offset)
-        return run(file.seek(offset, whence))
+        return self.ground.run(file.seek(offset, whence))
 
     def tell(self) -> int:
         return self._live().tell()
 
     def truncate(self, size: int | None = None) -> int:
         self._need(self.writable(), "writable")
-        return run(self._live().truncate(size))
+        return self.ground.run(self._live().truncate(size))
 
     def flush(self) -> None:
         """Return when every replica has acked what was written. Contract 5."""
         super().flush()
-        if not self.closed and self._pid == process_id() and self._file.is_dirty:
-            run(self._file.flush())
+        if not self.closed and self._life == self.ground.life() and self._file.is_dirty:
+            self.ground.run(self._file.flush())
 
     def sync(self) -> None:
         """Return when everything written survives the loss of power everywhere. Contract 5."""
-        run(self._live().sync())
+        self.ground.run(self._live().sync())
 
     def pread(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; the position stays."""
-        return run(self._live().pread(size, offset))
+        return self.ground.run(self._live().pread(size, offset))
 
     def pwrite(self, data: Buffer, offset: int) -> int:
         """Write at `offset`, acked by every replica on return; the position stays."""
-        return run(self._live().pwrite(data, offset))
+        return self.ground.run(self._live().pwrite(data, offset))
 
     def append(self, record: Buffer) -> int:
         """Append a record atomically; return its offset. GFS paper, section 3.3."""
-        return run(self._live().append(record))
+        return self.ground.run(self._live().append(record))
 
     def close(self) -> None:
         """Sync and end. If it raises, everything unsynced is kept and it may be called again. Contract 5."""
         if self.closed:
             return
-        if self._pid == process_id() and not self._file.closed:
-            run(self._file.close())
+        if self._life == self.ground.life() and not self._file.closed:
+            self.ground.run(self._file.close())
         super().close()
 
     def __del__(self) -> None:
@@ -154,7 +154,7 @@ class _Fresh:
 
     def _drop_old(self: Any) -> None:
         raw = self.raw
-        if monotonic_s() - raw.filled_s <= READAHEAD_AGE_S / 2:
+        if raw.ground.monotonic_s() - raw.filled_s <= READAHEAD_AGE_S / 2:
             return
         raw.filled_s = float("inf")
         position = self.tell()
@@ -261,11 +261,11 @@ def wrap(raw: RawFile, mode: Mode, *, buffering: int = -1, text: TextSettings | 
     if buffering == 0:
         if mode.is_text:
             raise ValueError("can't have unbuffered text I/O")
-        close_at_exit(raw)
+        raw.ground.close_at_exit(raw)
         return raw
     buffered = _buffered(raw, mode, buffering)
     if not mode.is_text:
-        close_at_exit(buffered)
+        raw.ground.close_at_exit(buffered)
         return buffered
     text = text or TextSettings()
     # UTF-8 rather than the locale: a file of a cluster is read on other machines.
@@ -273,7 +273,7 @@ def wrap(raw: RawFile, mode: Mode, *, buffering: int = -1, text: TextSettings | 
         buffered, text.encoding or "utf-8", text.errors, text.newline, line_buffering=buffering == 1
     )
     wrapped.mode = mode.text  # type: ignore[misc]
-    close_at_exit(wrapped)
+    raw.ground.close_at_exit(wrapped)
     return wrapped
 
 

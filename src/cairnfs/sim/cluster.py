@@ -10,7 +10,7 @@
 Chunks are small, so that a short run meets many chunk ends.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -55,6 +55,7 @@ class SimCluster:
         world: SimWorld,
         *,
         chunkservers: int = 4,
+        names: Sequence[str] = (),
         disks: int = 1,
         racks: int = 0,
         clients: int = 1,
@@ -72,7 +73,8 @@ class SimCluster:
 
         Args:
             world: Where it lives.
-            chunkservers: How many.
+            chunkservers: How many, unless `names` says which.
+            names: Of their hosts.
             disks: How many folders each chunkserver has.
             racks: In how many racks the chunkservers stand, in turn; 0: nobody knows.
             clients: How many names `clients` has; any other host may have a client too.
@@ -87,7 +89,7 @@ class SimCluster:
             safeguards: Those that are on.
         """
         self.world = world
-        self.names = [f"cs{number}" for number in range(chunkservers)]
+        self.names = list(names) or [f"cs{number}" for number in range(chunkservers)]
         self.folders = [FOLDER, *(f"{FOLDER}{number}" for number in range(1, disks))]
         """Of each chunkserver, one per disk."""
         self.clients = [CLIENT, *(f"{CLIENT}{number}" for number in range(1, clients))]
