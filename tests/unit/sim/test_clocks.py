@@ -136,22 +136,23 @@ def test_nothing_reaches_a_sleeping_machine_and_all_of_it_arrives_when_it_wakes(
         world.run(scenario())
 
 
-def test_who_dies_in_his_sleep_does_not_wake_up():
+def test_who_dies_in_his_sleep_does_not_wake_up_his_successor():
     with SimWorld(1, clocks_differ=False) as world:
 
         async def scenario():
             await connect(world, "a", "b")
             world.suspend("b", 30)
             world.power("b")
-            await pass_time(5)
-            _, _, far = await connect(world, "a", "b")
-            life = world.host("b").life
-            await pass_time(100)
-            assert world.host("b").life is life
-            assert far[0].ends == []
-            world.suspend("b", 1)
-            await pass_time(0.5)
-            assert life.is_paused
+            near, _, far = await connect(world, "a", "b")
+            near.send([b"one"])
+            await pass_time(1)
+            assert far[0].data == b"one", "the next life is awake"
+            world.suspend("b", 60)
+            near.send([b"two"])
+            await pass_time(50)
+            assert far[0].data == b"one"
+            await pass_time(20)
+            assert far[0].data == b"onetwo"
 
         world.run(scenario())
 
