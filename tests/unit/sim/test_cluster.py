@@ -32,9 +32,12 @@ def play(scene, **options):
 def test_servers_stand_in_racks_and_copies_are_spread_over_them():
     async def scene(cluster):
         assert cluster.racks == {"cs0": "rack0", "cs1": "rack1", "cs2": "rack0", "cs3": "rack1"}
-        (chunk,) = await cluster.on_client(table)
-        names = {cluster.name_of(one.server) for one in chunk.replicas}
-        assert {cluster.racks[name] for name in names} == {"rack0", "rack1"}
+        for number in range(8):
+            path = f"/more{number}"
+            await cluster.on_client(lambda client, path=path: client.write_bytes(path, b"x"))
+            (chunk,) = await cluster.on_client(lambda client, path=path: client.chunk_table(path))
+            names = {cluster.name_of(one.server) for one in chunk.replicas}
+            assert {cluster.racks[name] for name in names} == {"rack0", "rack1"}, path
 
     play(scene, racks=2, goal=2)
 
