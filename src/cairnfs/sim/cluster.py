@@ -60,7 +60,7 @@ class SimCluster:
         racks: int = 0,
         clients: int = 1,
         goal: int | None = None,
-        copies_min: int | None = None,
+        copies_min: int = 2,
         durability: str | None = None,
         geometry: Geometry = SMALL,
         config: MasterConfig = QUICK,
@@ -79,7 +79,7 @@ class SimCluster:
             racks: In how many racks the chunkservers stand, in turn; 0: nobody knows.
             clients: How many names `clients` has; any other host may have a client too.
             goal: Copies of a file; None: as `config` says.
-            copies_min: Rule 19; None: two, but no more than `goal`.
+            copies_min: Rule 19; fewer for files whose goal is lower.
             durability: What an append's ack means, "disk" or "memory"; None: as `config` says.
             geometry: Sizes of chunks and blocks.
             config: Of the master.
@@ -97,7 +97,7 @@ class SimCluster:
         self._goal = goal if goal is not None else config.replicas
         durability = durability if durability is not None else config.durability
         self.config = replace(config, replicas=self._goal, durability=durability)
-        self._copies_min = copies_min if copies_min is not None else min(2, self._goal)
+        self._copies_min = copies_min
         self._geometry = geometry
         self._chunkserver_config = chunkserver_config
         self._client_config = client_config if client_config is not None else ClientConfig()

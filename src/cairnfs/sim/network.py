@@ -202,6 +202,10 @@ class Fabric:
         """Return True if packets go there and come back."""
         return self.links.is_reachable(source, target)
 
+    def passes(self, source: str, target: str) -> bool:
+        """Return True if nothing is cut in this direction."""
+        return self.links.passes(source, target)
+
     def heal(self, pair: tuple[str, str] | None = None, *, breaks: bool = False) -> None:
         """Undo everything, or what is between two hosts. `breaks`: connections that were in use meanwhile are reset."""
         self.links.heal(pair)

@@ -52,14 +52,12 @@ class SimNode(MemoryNode):
     def lose_power(self, chance: random.Random) -> None:
         """Keep what was durable, and of the rest what chance has written back in time."""
         pending, self._pending = self._pending, []
-        fate = chance.random()
         last = len(pending)
+        fate = chance.choice((0, last, None, None))
 
         def draw_reached() -> int:
-            """How many of the pending changes something has seen."""
-            if fate < 1 / 3 or (fate < 2 / 3 and chance.random() < 0.25):
-                return 0
-            return last if fate > 2 / 3 or chance.random() < 0.33 else chance.randint(0, last)
+            """How many of the pending changes something has seen: none, all, or whatever chance says of it alone."""
+            return fate if fate is not None else chance.choice((0, last, chance.randint(0, last)))
 
         sizes_reached = draw_reached()
         reached: dict[int, int] = {}

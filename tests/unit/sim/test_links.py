@@ -254,10 +254,13 @@ def test_an_attempt_whose_answer_is_lost_leaves_a_ghost_that_is_reset_later():
             await pass_time(0.05)
             ghost, real = far[1], far[2]
             assert (ghost.data, real.data) == (b"", b"x")
-            ghost.connection.send([b"anybody?"])
             await pass_time(100)
             assert ghost.ends == ["connection reset by peer"]
             assert real.ends == []
+            await dial(world, near.peer, timeout_s=5)
+            far[3].connection.send([b"anybody?"])
+            await pass_time(0.05)
+            assert far[3].ends == ["connection reset by peer"]
 
         world.run(scenario())
 
