@@ -17,7 +17,7 @@ Invariants:
 import logging
 from collections.abc import Iterable, Sequence
 
-from cairnfs.errors import NoCopyError, NotFoundError, TooFewCopiesError
+from cairnfs.errors import CairnError, NoCopyError, NotFoundError, TooFewCopiesError
 from cairnfs.ids import NO_SERVER, BootId, ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import ORDER_TIMEOUT_S, PROBE_TIMEOUT_S
 from cairnfs.master.granting import Granting
@@ -99,10 +99,11 @@ class Raising:
         """
         assert self._reign.turns.is_held(handle), handle
         job = Raise(handle, Aim.SEAL, least=1)
-        targets = self._targets(job, self._row(handle))
+        row = self._row(handle)
+        targets = self._targets(job, row)
         if not await self._steps.promise(job, self._reign.next_version(), targets):
             raise NoCopyError(chunk=handle, why=self._why(job, "no server answered"))
-        self._reign.leases.drop(handle)
+        self._reign.revoke(handle, row)
         self._reign.counters.add("leases_revoked")
 
     # ------------------------------------------------------------------ attempts
@@ -110,6 +111,14 @@ class Raising:
     async def _run(self, job: Raise, suspects: Sequence[ServerId]) -> ChunkRow:
         assert self._reign.turns.is_held(job.handle), job.handle
         await self._probe(job, suspects)
+        try:
+            return await self._attempts(job)
+        except CairnError:
+            if job.handle in self._reign.revoked:
+                self._reign.wanted[job.handle] = None  # begun and not ended: nobody can order the chunk
+            raise
+
+    async def _attempts(self, job: Raise) -> ChunkRow:
         for _ in range(ATTEMPTS_MAX):
             row = self._row(job.handle)
             targets = self._targets(job, row)
@@ -176,6 +185,8 @@ class Raising:
         version = self._reign.next_version()
         self._reign.counters.add("raises")
         promised = await self._steps.promise(job, version, targets)
+        if promised:
+            self._reign.revoke(job.handle, row)
         base = Base(
             version=row.version,
             members=row.members,

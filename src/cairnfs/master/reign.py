@@ -63,6 +63,8 @@ class Reign:
     """Chunks that need repair now, before the next look at all of them."""
     copying: dict[ChunkHandle, None] = field(default_factory=dict)
     """Chunks that a repair copies without holding the turn."""
+    revoked: dict[ChunkHandle, ChunkVersion] = field(default_factory=dict)
+    """Last results whose lease is over, since a member has promised more (rule 2); a raise that failed leaves them."""
     is_deposed: bool = False
     rolled_back: str = ""
     """Rule 22: why this master's metadata seem to be older than the cluster: no deletion then."""
@@ -121,6 +123,19 @@ class Reign:
         """Return the record of the last commit."""
         with self.store.read() as view:
             return read.chunk(view, handle)
+
+    def revoke(self, handle: ChunkHandle, row: ChunkRow) -> None:
+        """A member has promised more than the last result: nobody can order the chunk, or serve its end, any more."""
+        self.leases.drop(handle)
+        if not row.closed:
+            self.revoked[handle] = row.version
+
+    def is_revoked(self, handle: ChunkHandle, row: ChunkRow) -> bool:
+        """True until a raise has given the chunk another version."""
+        version = self.revoked.get(handle)
+        if version is not None and version != row.version:
+            del self.revoked[handle]
+        return version == row.version
 
     def check_leads(self) -> None:
         """Raises NotLeaderError if this master was deposed."""

@@ -148,6 +148,8 @@ class Repairing:
         """True while the primary may be at work, or may be about to close the chunk itself."""
         reign = self._reign
         session = reign.sessions.of(row.primary)
+        if reign.is_revoked(handle, row):
+            return False
         if session is None or (row.primary, session.boot) not in row.members:
             return False
         held = reign.leases.find(handle)

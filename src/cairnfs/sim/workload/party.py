@@ -33,7 +33,7 @@ class User:
 
     def now_s(self) -> float:
         """Return the world's time: what history is told in."""
-        return self.party.cluster.world.loop.time()
+        return self.party.cluster.world.now_s()
 
     async def attempt(self, what: str, job: Awaitable[T]) -> tuple[bool, T | None]:
         """Do one operation and count it; return (True, result), or (False, None) if it was refused or is in doubt."""
