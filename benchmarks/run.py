@@ -112,14 +112,21 @@ def warm_memory(total: int) -> None:
         file.flush()
 
 
+def size_now(file: Path) -> int:
+    """Return the size of a file that may be removed at any moment."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def give_back(cluster: ProcessCluster, path: str) -> None:
     """Remove a file and wait until its replicas are off the disks, so that every round writes to the same pages."""
     with cairnfs.connect(cluster.address) as fs:
         fs.remove(path, now=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        left = sum(file.stat().st_size for file in cluster.folder.glob("chunkserver*/cairn/**/*.dat"))
-        if left < BUFFER_BYTES:
+        if sum(map(size_now, cluster.folder.glob("chunkserver*/cairn/**/*.dat"))) < BUFFER_BYTES:
             return
         time.sleep(0.2)
     raise TimeoutError("replicas of a removed file are still on the disks")

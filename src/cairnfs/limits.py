@@ -20,6 +20,8 @@ SMALL_MUTATION_BYTES = 64 * KIB
 """Up to here a mutation carries its bytes with the request and goes through the journal. Rules 10 and 24."""
 PIECE_BYTES = 1 * MIB
 """What a client pushes or reads at a time by default: large against a message, small against a socket's patience."""
+READ_PIECE_BYTES = 2 * MIB
+"""What a client reads at a time in a large read: each piece costs both sides about as much as a MiB of copying."""
 PUSH_BYTES = 2 * MIB
 """What a large write pushes at a time: fewer messages than pieces; cut-through keeps the latency of the chain."""
 REPLICAS_DEFAULT = 3
@@ -130,6 +132,8 @@ assert CHUNK_BYTES % BLOCK_BYTES == 0
 assert RECORD_BYTES_MAX * 4 == CHUNK_BYTES
 assert PIECE_BYTES <= PAYLOAD_BYTES_MAX
 assert PIECE_BYTES % BLOCK_BYTES == 0
+assert PIECE_BYTES <= READ_PIECE_BYTES <= READ_BYTES_MAX
+assert READ_PIECE_BYTES % BLOCK_BYTES == 0
 assert 2 * PUSH_BYTES <= PAYLOAD_BYTES_MAX
 assert PUSH_BYTES % BLOCK_BYTES == 0
 assert BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX

@@ -44,6 +44,8 @@ def cut_pieces(data: Sequence[Buffer], offset: int, block_bytes: int) -> list[Pi
     """Cut the bytes of a mutation at the borders of blocks, without copying."""
     views = [memoryview(buffer).cast("B") for buffer in data if len(buffer)]
     size = sum(len(view) for view in views)
+    if offset % block_bytes == 0 and all(len(view) % block_bytes == 0 for view in views[:-1]):
+        return _cut_evenly(views, offset // block_bytes, block_bytes)
     pieces: list[Piece] = []
     index, used = 0, 0
     for block, start, length in block_spans(offset, size, block_bytes):
@@ -58,6 +60,12 @@ def cut_pieces(data: Sequence[Buffer], offset: int, block_bytes: int) -> list[Pi
                 index, used = index + 1, 0
         pieces.append(Piece(block, start, length, parts))
     return pieces
+
+
+def _cut_evenly(views: Sequence[memoryview], first: int, block_bytes: int) -> list[Piece]:
+    """`cut_pieces` where no block has parts in two buffers, as in a stream."""
+    parts = [view[start : start + block_bytes] for view in views for start in range(0, len(view), block_bytes)]
+    return [Piece(block, 0, len(part), [part]) for block, part in enumerate(parts, first)]
 
 
 def zero_buffers(length: int) -> list[Buffer]:
@@ -85,7 +93,8 @@ def verify_pieces(pieces: Sequence[Piece], crcs: Sequence[int], table: SlotTable
     if len(pieces) != len(crcs):
         raise ChecksumError(what=what)
     for piece, expected in zip(pieces, crcs, strict=True):
-        if _extend(0, piece.parts) != expected:
+        parts = piece.parts
+        if (crc32c(parts[0]) if len(parts) == 1 else _extend(0, parts)) != expected:
             raise ChecksumError(what=f"{what}, block {piece.block},")
 
 
@@ -103,6 +112,8 @@ def plan_effect(
     Raises:
         ChunkCorruptError: old bytes that would stay beside new ones do not fit their checksum. Nothing was written.
     """
+    if offset == table.length and offset % table.block_bytes == 0:
+        return Effect(first=offset // table.block_bytes, crcs=list(crcs))  # whole new blocks, as in a stream
     states = _fill_hole(table, offset)
     effect = Effect(first=min(table.length, offset) // table.block_bytes)
     for number, (piece, crc) in enumerate(zip(pieces, crcs, strict=True)):

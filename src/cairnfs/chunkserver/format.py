@@ -12,6 +12,7 @@ separate from user data" (GFS paper, section 5.2).
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -148,6 +149,15 @@ def pack_slot(handle: ChunkHandle, block: int, slot: Slot | None) -> bytes:
     if slot is None:
         return NO_SLOT
     return _SLOT.pack(slot.crc, slot.length, slot.stamp, place_tag(handle, block, slot))
+
+
+def pack_slots(handle: ChunkHandle, slots: Iterable[tuple[int, Slot]]) -> dict[int, bytes]:
+    """Return `pack_slot` of each block: a stream packs thousands, and a call for each costs more than the packing."""
+    pack, place = _SLOT.pack, _PLACE.pack
+    return {
+        block: pack(crc, length, stamp, crc32c(place(handle, block, crc, length, stamp)))
+        for block, (crc, length, stamp) in slots
+    }
 
 
 def unpack_slot(handle: ChunkHandle, block: int, data: Buffer) -> Slot | None:

@@ -67,9 +67,10 @@ class _Change:
 
     def states(self, effect: Effect) -> States:
         """Return the new state of each block."""
-        block_bytes, length = self.table.block_bytes, self.new_length
+        block_bytes, length, stamp = self.table.block_bytes, self.new_length, self.stamp
+        last = (length - 1) // block_bytes  # only this one may be short
         return [
-            (block, Slot(crc, min(block_bytes, length - block * block_bytes), self.stamp))
+            (block, Slot(crc, block_bytes if block < last else length - block * block_bytes, stamp))
             for block, crc in enumerate(effect.crcs, effect.first)
         ]
 
@@ -159,8 +160,9 @@ async def apply_in_place(change: _Change, serial: Serial) -> None:
     blocks = change.blocks
     kept = table.kept(blocks)
     first = blocks.start
-    for block in blocks:
-        table.unplaced.pop(block, None)
+    if table.unplaced:
+        for block in blocks:
+            table.unplaced.pop(block, None)
     if overwrites:
         replica.begin_rewrite(blocks)
 

@@ -13,7 +13,7 @@ Invariants:
 from array import array
 from collections.abc import Iterable, Sequence
 
-from cairnfs.chunkserver.format import NO_SLOT, PAIR_BYTES, Slot, pack_slot
+from cairnfs.chunkserver.format import NO_SLOT, Slot, pack_slot, pack_slots
 from cairnfs.ids import ChunkHandle
 
 
@@ -50,6 +50,10 @@ class SlotTable:
 
     def change(self, blocks: Iterable[tuple[int, int]], *, length: int, stamp: int) -> None:
         """Set new (block, crc) states and the length; `blocks` ascend and leave no gap."""
+        blocks = list(blocks)
+        if blocks and blocks[0][0] == len(self.crcs):
+            self._extend(blocks, stamp)
+            blocks = []
         for block, crc in blocks:
             if block not in self.flushed:
                 self.flushed[block] = self.newest(block)
@@ -64,26 +68,37 @@ class SlotTable:
         self.length = length
         self.last_stamp = max(self.last_stamp, stamp)
 
+    def _extend(self, blocks: list[tuple[int, int]], stamp: int) -> None:
+        """`change` where all blocks are new, as in a stream: all at once, not one by one."""
+        new = range(len(self.crcs), len(self.crcs) + len(blocks))
+        self.crcs.extend([crc for _, crc in blocks])
+        self.stamps.extend([stamp] * len(blocks))
+        self.sides.extend(b"\1" * len(blocks))
+        self.flushed.update(dict.fromkeys(new))
+        self.dirty.update(dict.fromkeys(new))
+
     def mark_submitted(self, blocks: Iterable[tuple[int, Slot]]) -> None:
         """The journal has these states in its queue: whatever it takes later depends on them no more."""
+        stamps, count, dirty = self.stamps, len(self.stamps), self.dirty
         for block, slot in blocks:
-            if block < len(self.crcs) and self.stamps[block] == slot.stamp:
-                self.dirty.pop(block, None)
+            if block < count and stamps[block] == slot.stamp:
+                dirty.pop(block, None)
 
     def mark_flushed(self, blocks: Iterable[tuple[int, Slot]]) -> None:
         """A power loss cannot take these states any more; older ones are not needed."""
+        stamps, flushed, count = self.stamps, self.flushed, len(self.stamps)
         for block, slot in blocks:
-            if block >= len(self.crcs) or block not in self.flushed:
+            if block >= count or block not in flushed:
                 continue
-            before = self.flushed[block]
+            before = flushed[block]
             if before is not None and before.stamp >= slot.stamp:
                 continue
             self.sides[block] ^= 1
             self.unplaced[block] = None
-            if self.stamps[block] == slot.stamp:
-                del self.flushed[block]
+            if stamps[block] == slot.stamp:
+                del flushed[block]
             else:
-                self.flushed[block] = slot
+                flushed[block] = slot
 
     def cut(self, length: int, crc: int, *, stamp: int) -> None:
         """Shorten to `length`; `crc` is that of the new last block. The cut is in the journal."""
@@ -104,22 +119,26 @@ class SlotTable:
 
     def captured(self, blocks: Iterable[int]) -> list[tuple[int, Slot]]:
         """Return the newest states of blocks, to be flushed."""
-        found = ((block, self.newest(block)) for block in blocks)
-        return [(block, slot) for block, slot in found if slot is not None]
+        crcs, stamps, full = self.crcs, self.stamps, self.block_bytes
+        last = len(crcs) - 1  # invariant 1: only this one may be short
+        end = self.valid_length(last)
+        return [
+            (block, Slot(crcs[block], full if block < last else end, stamps[block]))
+            for block in blocks
+            if block <= last
+        ]
 
     def pairs(self, first: int, last: int) -> bytes:
         """Return what the .sum file should hold for blocks first to last, both included."""
-        out = bytearray()
+        newest = dict(self.captured(range(first, last + 1)))
+        packed = pack_slots(self.handle, newest.items())
+        out: list[bytes] = []
         for block in range(first, last + 1):
-            newest = self.newest(block)
-            if newest is None:
-                out += bytes(PAIR_BYTES)
-                continue
-            has_both = block in self.flushed
-            kept = pack_slot(self.handle, block, self.flushed[block] if has_both else newest)
-            other = pack_slot(self.handle, block, newest) if has_both else NO_SLOT
-            out += other + kept if self.sides[block] else kept + other
-        return bytes(out)
+            other, kept = NO_SLOT, packed.get(block, NO_SLOT)
+            if block in self.flushed:
+                other, kept = kept, pack_slot(self.handle, block, self.flushed[block])
+            out += (other, kept) if block in newest and self.sides[block] else (kept, other)
+        return b"".join(out)
 
     def kept(self, blocks: Iterable[int]) -> list[tuple[int, Slot | None]]:
         """Return (side, flushed state) of blocks as of now, for `pack_pairs` on another thread."""
@@ -142,8 +161,9 @@ def pack_pairs(
     handle: ChunkHandle, first: int, kept: Sequence[tuple[int, Slot | None]], changed: Sequence[Slot]
 ) -> bytes:
     """Return the pairs of a run of blocks whose newest states are `changed`; the kept ones stay on their side."""
-    out = bytearray()
-    for block, ((side, flushed), slot) in enumerate(zip(kept, changed, strict=True), first):
-        old, new = pack_slot(handle, block, flushed), pack_slot(handle, block, slot)
-        out += new + old if side else old + new
-    return bytes(out)
+    packed = pack_slots(handle, enumerate(changed, first))
+    out: list[bytes] = []
+    for (block, new), (side, flushed) in zip(packed.items(), kept, strict=True):
+        old = NO_SLOT if flushed is None else pack_slot(handle, block, flushed)
+        out += (new, old) if side else (old, new)
+    return b"".join(out)

@@ -7,6 +7,7 @@ Here stand the things that belong to a process: signals, its log, its loop and i
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ STOP_S = 9.0
 """design.md section 6: out within 10 s. What is not done by then is left to the recovery that a crash would need."""
 SWITCH_INTERVAL_S = 0.0005
 """A busy thread delays the loop by a whole interval, 5 ms by default (design.md section 4)."""
+GC_ALLOCATIONS = 20_000
+"""Objects between two collections: requests die by their count of references, so the default of 700 finds nothing."""
 
 
 class Role(Protocol):
@@ -89,6 +92,8 @@ def serve(make: Callable[[Env], Role], *, serving: ServeOptions, listen: tuple[s
         die_with(serving.parent)
     start_logging(LogFormat(serving.log_format), serving.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(GC_ALLOCATIONS)
+    gc.freeze()
     _warn_if_open_to_others(listen)
     factory = None
     if fast_loop:

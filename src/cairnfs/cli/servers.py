@@ -137,7 +137,7 @@ def chunkserver(*, serving: ServeOptions, config: str | None, pairs: tuple[str, 
 
     from cairnfs.chunkserver.server import Chunkserver
 
-    serve(lambda env: Chunkserver(env, settings), serving=serving, listen=settings.listen, fast_loop=False)
+    serve(lambda env: Chunkserver(env, settings), serving=serving, listen=settings.listen, fast_loop=True)
 
 
 def _flags(flags: Mapping[str, object], pairs: tuple[str, ...]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Byte ranges of a file, from whichever replicas may answer. GFS paper, sections 2.3 and 2.7; rules 5 to 9, 16.
 
-    range ──▶ pieces (never across a chunk end, 1 MiB) ──▶ nearest replica ──▶ the caller's buffer
+    range ──▶ pieces (never across a chunk end, 2 MiB) ──▶ nearest replica ──▶ the caller's buffer
                                                        └─▶ the next one on any failure; then the master is asked anew
 
 Invariants:
@@ -34,7 +34,7 @@ from cairnfs.errors import (
     Retry,
 )
 from cairnfs.ids import InodeId
-from cairnfs.limits import BLOCK_BYTES, PIECE_BYTES, Geometry
+from cairnfs.limits import BLOCK_BYTES, READ_PIECE_BYTES, Geometry
 from cairnfs.rpc.retry import with_retries
 from cairnfs.wire.chunk_reads import ChunkData, ReadChunk
 
@@ -63,7 +63,7 @@ class Piece:
     """Where its first byte goes in the caller's buffer."""
 
 
-def plan_pieces(offset: int, length: int, geometry: Geometry, piece_bytes: int = PIECE_BYTES) -> list[Piece]:
+def plan_pieces(offset: int, length: int, geometry: Geometry, piece_bytes: int = READ_PIECE_BYTES) -> list[Piece]:
     """Cut a file's range at chunk ends and at multiples of `piece_bytes` inside each chunk."""
     pieces = []
     at = 0

@@ -22,7 +22,7 @@ from cairnfs.limits import (
     INFLIGHT_BYTES_MAX,
     INFLIGHT_REQUESTS_MAX,
     PAYLOAD_BYTES_MAX,
-    PIECE_BYTES,
+    READ_PIECE_BYTES,
 )
 from cairnfs.rpc.connection import Channel
 from cairnfs.rpc.hello import check_hello, is_hello, refusal_frame, welcome_frame
@@ -293,4 +293,4 @@ class Session:
 
 def reserved_bytes(kind: type[Request[Any]]) -> int:
     """Return what a request of that kind without a payload counts: a bulk one is answered with about a piece."""
-    return PIECE_BYTES if kind.bulk else 0
+    return READ_PIECE_BYTES if kind.bulk else 0

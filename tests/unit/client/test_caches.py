@@ -6,6 +6,7 @@ import os
 from tests.support.fake_cluster import fake_cluster
 
 from cairnfs.client.locations import Locations
+from cairnfs.limits import READ_PIECE_BYTES
 from cairnfs.wire.chunk_reads import ReadChunk
 from cairnfs.wire.locations import FindChunks
 
@@ -88,6 +89,62 @@ def test_reads_ahead_give_the_right_bytes_and_can_be_turned_off():
     run(claim, settings={"readahead_bytes": 0})
     assert hits[0] > 0
     assert hits[1] == 0
+
+
+def test_a_large_read_comes_straight_into_its_buffer_but_for_a_bridge():
+    size = 2 * READ_PIECE_BYTES
+    data = os.urandom(4 * size + 1000)
+
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", data)
+        buffer = bytearray(size)
+        parts = []
+        async with await fs.open("/file") as file:
+            while count := await file.readinto(buffer):
+                parts.append(bytes(buffer[:count]))
+                assert sum(len(window.buffer) for window in file._ahead._windows) <= READ_PIECE_BYTES
+        assert [len(part) for part in parts] == [size] * 4 + [1000]
+        assert b"".join(parts) == data
+        assert fs.counters()["readahead_hits"] > 0
+
+    run(claim)
+
+
+def test_windows_of_read_ahead_are_used_again():
+    """Goal: no fresh memory for each window. Method: two equal passes; the pool has as much after each."""
+    data = os.urandom(8 * CHUNK)
+
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", data)
+        pool = fs._core.connection.caller.buffers
+        idle = []
+        for _ in range(2):
+            async with await fs.open("/file") as file:
+                assert await file.read(len(data) // 2) + await file.read(CHUNK) == data[: 5 * CHUNK]
+            while any("read-ahead" in task.get_name() for task in asyncio.all_tasks()):
+                await asyncio.sleep(0)
+            idle.append(pool.idle_bytes)
+        assert idle[0] == idle[1] > 0
+
+    run(claim)
+
+
+def test_what_is_dropped_while_a_read_waits_for_it_is_not_given_out():
+    """Goal: a dropped window's buffer belongs to others. Method: drop it, as a write does, while a read waits."""
+    data = os.urandom(4 * CHUNK)
+
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", data)
+        async with await fs.open("/file") as file:
+            assert await file.read(CHUNK // 2) + await file.read(CHUNK // 2) == data[:CHUNK]
+            window = file._ahead._windows[0]
+            waiting = asyncio.ensure_future(file.read(CHUNK // 2))
+            while not window.done._waiters:
+                await asyncio.sleep(0)
+            file._ahead.forget()
+            assert await waiting == data[CHUNK : CHUNK + CHUNK // 2]
+
+    run(claim)
 
 
 def test_a_read_that_may_be_stale_says_so_to_the_server_and_its_age_to_the_caller():

@@ -157,6 +157,27 @@ def test_a_payload_is_passed_on_before_it_has_arrived():
     run(scenario)
 
 
+def test_a_payload_that_trickles_in_is_passed_on_in_few_sends():
+    """Goal: no send for every few packets. Method: freeze the sender before 256 KiB are there."""
+
+    async def scenario(world):
+        world.network.piece_bytes = 10_000
+        seen = []
+        caller, tail = await chain(world, seen=seen)
+        near = world.network.pairs[0][0]
+        call = asyncio.ensure_future(caller.call(world.address, StreamPut(), timeout_s=20, payload=[b"\x01" * MIB]))
+        while near.delivered < 200_000:
+            await asyncio.sleep(0)
+        near.freeze()
+        await turns(200)
+        assert not any(seen)
+        near.thaw()
+        assert (await call).total == MIB
+        await tail.stop(grace_s=0)
+
+    run(scenario)
+
+
 def test_if_the_sender_dies_midway_the_next_server_loses_its_connection_and_recovers():
     async def scenario(world):
         world.network.piece_bytes = 50_000
