@@ -230,6 +230,7 @@ class File:
         """
         self._check_writes()
         await self._writer.flush()
+        await self._writer.leave_next()  # the record would begin in it, and leave a hole
         self._ahead.forget()
         return await self._core.appender.append(self.inode, record)
 
@@ -240,6 +241,7 @@ class File:
         if length < 0:
             raise BadRequestError(what=f"a file cannot have {length} bytes")
         await self._writer.sync()
+        await self._writer.leave_next()
         await self._core.truncator.truncate(self.inode, length)
         self._drop_if_empty = False
         self._ahead.forget()
