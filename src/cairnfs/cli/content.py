@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -11,12 +10,11 @@ import click
 
 from cairnfs.cli.common import FileSystem, Options, common_options, document, remote
 from cairnfs.limits import RECORD_BYTES_MAX
-from cairnfs.units import KIB, MIB
+from cairnfs.units import KIB
 
-PIECE = 4 * MIB
 TAIL_PIECE = 64 * KIB
-FOLLOW_S = 0.5
-"""How often `tail -f` asks for the length."""
+FOLLOW_S = 5.0
+"""How long `tail -f` waits at a file before it looks whether the path still leads there."""
 
 
 @click.command()
@@ -56,8 +54,7 @@ def tail(path: str, *, lines: int, count: int | None, follow: bool, options: Opt
         with fs.open(remote(path), "rb") as file:
             end = file.seek(0, os.SEEK_END)
             start = max(end - count, 0) if count is not None else _start_of_last_lines(file, end, lines)
-            file.seek(start)
-            _emit(path, _pieces(file, end - start), options)
+        _emit(path, fs.cat(remote(path), start, end), options)
         if follow:
             sys.stdout.flush()
             _follow(fs, remote(path), end, options)
@@ -105,16 +102,6 @@ def _emit(path: str, pieces: Iterable[bytes], options: Options) -> None:
         sys.stdout.buffer.write(piece)
 
 
-def _pieces(file: BinaryIO, count: int | None = None) -> Iterator[bytes]:
-    left = count
-    while left is None or left > 0:
-        piece = file.read(PIECE if left is None else min(PIECE, left))
-        if not piece:
-            return
-        left = None if left is None else left - len(piece)
-        yield piece
-
-
 def _first_lines(file: BinaryIO, count: int) -> Iterator[bytes]:
     for _ in range(count):
         text = file.readline()
@@ -145,16 +132,16 @@ def _start_of_last_lines(file: BinaryIO, end: int, count: int) -> int:
 
 
 def _follow(fs: FileSystem, path: str, place: int, options: Options) -> None:
-    """Print what is added, until interrupted. The file is opened anew: a rename or truncation is seen as such."""
+    """Print what is added, as it comes, until interrupted.
+
+    The file is opened anew each time: one that takes its place by a rename, or was cut, is read from its beginning.
+    """
     while True:
-        length = fs.stat(path).size
+        with fs.open(path, "rb", buffering=0) as file:
+            length = file.wait_longer(place, wait_s=FOLLOW_S)
         if length < place:
             place = 0
         if length > place:
-            with fs.open(path, "rb") as file:
-                file.seek(place)
-                _emit(path, _pieces(file, length - place), options)
+            _emit(path, fs.cat(path, place, length), options)
             sys.stdout.flush()
             place = length
-        else:
-            time.sleep(FOLLOW_S)

@@ -193,9 +193,9 @@ class Client:
     def write_text(self, path: AnyPath, text: str, encoding: str = "utf-8", errors: str = "strict") -> int:
         return self._run(lambda fs: fs.write_text(path, text, encoding, errors))
 
-    def cat(self, path: AnyPath, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of a file without what appends left at chunk ends (rule 17)."""
-        return self._iterate(lambda fs: fs.cat(path, start), batch=1)
+    def cat(self, path: AnyPath, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of a file, to its end or `end`, without what appends left at chunk ends (rule 17)."""
+        return self._iterate(lambda fs: fs.cat(path, start, end), batch=1)
 
     def truncate(self, path: AnyPath, length: int) -> None:
         """Set the length of a file."""

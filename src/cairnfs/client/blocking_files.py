@@ -120,6 +120,10 @@ class RawFile(io.RawIOBase):
         """Return when everything written survives the loss of power everywhere. Contract 5."""
         self.ground.run(self._live().sync())
 
+    def wait_longer(self, length: int, *, wait_s: float) -> int:
+        """Wait until the file is longer than `length`, at most `wait_s`; return how long it is. Rule 7."""
+        return run(self._live().wait_longer(length, wait_s=wait_s))
+
     def pread(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; the position stays."""
         return self.ground.run(self._live().pread(size, offset))

@@ -86,14 +86,14 @@ class File:
         await self._writer.flush()
         return await self._core.lengths.of_inode(self.inode)
 
-    async def grown(self, longer_than: int, *, wait_s: float) -> int:
-        """Wait until the file is longer than that, at most `wait_s`; return its length. For followers (rule 7)."""
-        length = await self.size()
-        if length > longer_than or wait_s <= 0:
-            return length
-        index, inside = divmod(longer_than, self._core.connection.geometry.chunk_bytes)
-        await self._core.lengths.follow(self.inode, index, inside, wait_s=wait_s)
-        return await self._core.lengths.of_inode(self.inode)
+    async def wait_longer(self, length: int, *, wait_s: float) -> int:
+        """Wait until the file is longer than `length`, or was cut shorter, at most `wait_s`; return how long it is.
+
+        For followers (rule 7): they wait where the bytes come, so new ones are seen at once.
+        """
+        self._check_open()
+        await self._writer.flush()
+        return await self._core.follower.wait_longer(self.inode, length, wait_s=wait_s)
 
     # ------------------------------------------------------------------ reading
 
@@ -143,12 +143,16 @@ class File:
         view = memoryview(buffer).cast("B")
         return await self._core.reader.read_into(self.inode, offset, view)
 
-    async def data_ranges(self, start: int = 0) -> AsyncIterator[tuple[int, int]]:
-        """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17."""
+    async def data_ranges(self, start: int = 0, end: int | None = None) -> AsyncIterator[tuple[int, int]]:
+        """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17.
+
+        Up to the present end of the file, or to `end` of which the caller knows that the file reaches it.
+        """
         self._check_reads()
         await self._writer.flush()
         chunk_bytes = self._core.connection.geometry.chunk_bytes
-        end = await self._core.lengths.of_inode(self.inode)
+        if end is None:
+            end = await self._core.lengths.of_inode(self.inode)
         offset = start
         while offset < end:
             index, inside = divmod(offset, chunk_bytes)
@@ -158,9 +162,9 @@ class File:
                 yield offset, there - inside
             offset = (index + 1) * chunk_bytes
 
-    async def data(self, start: int = 0, *, step: int = _READ_ALL_STEP) -> AsyncIterator[bytes]:
+    async def data(self, start: int = 0, end: int | None = None, *, step: int = _READ_ALL_STEP) -> AsyncIterator[bytes]:
         """Yield the bytes of `data_ranges` in pieces: what `cat` shows. The position stays."""
-        async for offset, length in self.data_ranges(start):
+        async for offset, length in self.data_ranges(start, end):
             for at in range(offset, offset + length, step):
                 fill = partial(self._core.reader.read_into, self.inode, at, end=offset + length)
                 yield await filled(min(step, offset + length - at), fill)
