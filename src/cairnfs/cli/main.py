@@ -44,6 +44,7 @@ COMMANDS = {
     "master": Lazy(_IN + "servers", "master", "run the master"),
     "chunkserver": Lazy(_IN + "servers", "chunkserver", "run a chunkserver"),
     "status": Lazy(_IN + "health", "status", "say how the cluster is"),
+    "deletions": Lazy(_IN + "deletions", "deletions", "show and release deletions that wait for an operator"),
     "config": Lazy(_IN + "servers", "config", "show each setting and where it comes from"),
     "ls": Lazy(_IN + "names", "ls", "list a folder"),
     "tree": Lazy(_IN + "names", "tree", "list a folder and all below it as a tree"),
