@@ -1,4 +1,4 @@
-"""Commands about what is inside files: cat, head, tail, append. Bytes in, bytes out."""
+"""Commands about what is inside files: cat, head, tail."""
 
 import os
 import sys
@@ -9,7 +9,6 @@ from typing import BinaryIO
 import click
 
 from cairnfs.cli.common import FileSystem, Options, common_options, document, remote
-from cairnfs.limits import RECORD_BYTES_MAX
 from cairnfs.units import KIB
 
 TAIL_PIECE = 64 * KIB
@@ -58,40 +57,6 @@ def tail(path: str, *, lines: int, count: int | None, follow: bool, options: Opt
         if follow:
             sys.stdout.flush()
             _follow(fs, remote(path), end, options)
-
-
-@click.command()
-@click.argument("path")
-@click.argument("files", nargs=-1)
-@click.option("--line", "by_line", is_flag=True, help="one record a line, each whole or not at all")
-@common_options
-def append(path: str, files: tuple[str, ...], *, by_line: bool, options: Options) -> None:
-    """Append FILES, or standard input, to a file that is made if it is missing.
-
-    Each record is one atomic append that others cannot split: a whole line with --line, else up to 16 MiB. A record
-    that was acknowledged survives the power loss of every machine. A retry may repeat one (at least once).
-    """
-    count = total = 0
-    with options.connect(path) as fs, fs.open(remote(path), "ab", buffering=0) as writer:
-        for source in files or ("-",):
-            with _source(source) as file:
-                for record in _records(file, by_line=by_line):
-                    writer.append(record)
-                    count += 1
-                    total += len(record)
-    if options.as_json:
-        document({"path": remote(path), "records": count, "bytes": total})
-
-
-def _records(file: BinaryIO, *, by_line: bool) -> Iterable[bytes]:
-    if by_line:
-        return iter(file.readline, b"")
-    return iter(lambda: file.read(RECORD_BYTES_MAX), b"")
-
-
-def _source(name: str) -> BinaryIO:
-    # Standard input is not ours to close; a duplicate is.
-    return open(os.dup(0), "rb") if name == "-" else open(name, "rb")  # noqa: PTH123 - the caller closes it
 
 
 def _emit(path: str, pieces: Iterable[bytes], options: Options) -> None:

@@ -61,7 +61,7 @@ COMMANDS = {
     "cat": Lazy(_IN + "content", "cat", "print files"),
     "head": Lazy(_IN + "content", "head", "print the first lines"),
     "tail": Lazy(_IN + "content", "tail", "print the last lines, and follow"),
-    "append": Lazy(_IN + "content", "append", "append records, each whole or not at all"),
+    "append": Lazy(_IN + "appending", "append", "append records, each whole or not at all"),
     "du": Lazy(_IN + "names", "du", "show how much a folder holds"),
     "df": Lazy(_IN + "health", "df", "show how much room the cluster has"),
     "chunks": Lazy(_IN + "chunks", "chunks", "show a file's chunks and their replicas"),

@@ -8,6 +8,7 @@ READAHEAD_AGE_S old when given out (contract 4): half of it each.
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -135,6 +136,10 @@ class RawFile(io.RawIOBase):
     def append(self, record: Buffer) -> int:
         """Append a record atomically; return its offset. GFS paper, section 3.3."""
         return self.ground.run(self._live().append(record))
+
+    def append_all(self, records: Sequence[Buffer]) -> list[int]:
+        """Append records, many at once, each atomically; return their offsets. See `client.file.File`."""
+        return run(self._live().append_all(records))
 
     def close(self) -> None:
         """Sync and end. If it raises, everything unsynced is kept and it may be called again. Contract 5."""

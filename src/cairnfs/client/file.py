@@ -10,7 +10,7 @@ ends. One task at a time uses the position; `pread` and `pwrite` need none.
 """
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -232,11 +232,18 @@ class File:
 
         Atomic among any number of writers, at least once, durable when it returns (contract 2).
         """
+        return (await self.append_all([record]))[0]
+
+    async def append_all(self, records: Sequence[Buffer]) -> list[int]:
+        """Append records, each atomically, many on their way at once; return their offsets in the order given.
+
+        In the file they stand in the order given too, unless a failure makes some go again.
+        """
         self._check_writes()
         await self._writer.flush()
-        await self._writer.leave_next()  # the record would begin in it, and leave a hole
+        await self._writer.leave_next()  # a record would begin in it, and leave a hole
         self._ahead.forget()
-        return await self._core.appender.append(self.inode, record)
+        return await self._core.appender.append_all(self.inode, records)
 
     async def truncate(self, size: int | None = None) -> int:
         """Set the length to `size`, by default the position; return it. The position stays."""
