@@ -123,7 +123,7 @@ class RawFile(io.RawIOBase):
 
     def wait_longer(self, length: int, *, wait_s: float) -> int:
         """Wait until the file is longer than `length`, at most `wait_s`; return how long it is. Rule 7."""
-        return run(self._live().wait_longer(length, wait_s=wait_s))
+        return self.ground.run(self._live().wait_longer(length, wait_s=wait_s))
 
     def pread(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; the position stays."""
@@ -139,7 +139,7 @@ class RawFile(io.RawIOBase):
 
     def append_all(self, records: Sequence[Buffer]) -> list[int]:
         """Append records, many at once, each atomically; return their offsets. See `client.file.File`."""
-        return run(self._live().append_all(records))
+        return self.ground.run(self._live().append_all(records))
 
     def close(self) -> None:
         """Sync and end. If it raises, everything unsynced is kept and it may be called again. Contract 5."""

@@ -7,7 +7,7 @@ Nothing runs before all known servers have reported, or the longest wait for the
 import logging
 from dataclasses import dataclass, field
 
-from cairnfs.errors import CairnError
+from cairnfs.errors import CairnError, StaleVersionError
 from cairnfs.ids import BootId, ChunkHandle, ServerId
 from cairnfs.limits import DATA_CALL_S, JOINER_REST_BYTES
 from cairnfs.master.choosing import Choosing
@@ -289,8 +289,11 @@ class Repairing:
                 order = Clone(
                     handle=handle, version=row.version, epoch=reign.epoch, source=sources[0].address, joiner=True
                 )
-                cloned = await reign.order(target.address, order, timeout_s=DATA_CALL_S)
                 joiners.append(target.server)
+                try:
+                    cloned = await reign.order(target.address, order, timeout_s=DATA_CALL_S)
+                except StaleVersionError:
+                    continue  # it has promised a number that was burnt: only a raise, above it, brings it back
                 rest = max(rest, cloned.rest)
         finally:
             reign.copying.pop(handle, None)
