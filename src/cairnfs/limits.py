@@ -100,6 +100,10 @@ STOP_CLOSE_S = 3.0
 """What a stopping chunkserver gives its chunks to close; then the master raises them (SIGTERM must end in 10 s)."""
 CHUNK_QUEUE_MAX = 1024
 """Mutations that wait at the primary of one chunk; beyond, callers hear "busy"."""
+FOLLOWERS_MAX = 2048
+"""Questions for a length that wait at one chunkserver until it grows (rule 7); beyond, callers hear "busy"."""
+FOLLOWED_AT_ONCE = 64
+"""Files one client waits at: few against INFLIGHT_REQUESTS_MAX, so that they leave its other requests room."""
 FILTER_ENTRIES_MAX = 4096
 """Results of mutations a chunk's members remember per version, for repeated sequences. Rule 11."""
 REPORT_PAGE_MAX = 5_000
@@ -140,6 +144,7 @@ assert BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX
 assert CHUNK_BYTES // PIECE_BYTES <= PUSHES_MAX
 assert BATCH_PUSHED_BYTES_MAX <= PUSH_BUFFER_BYTES_MAX
 assert SMALL_MUTATION_BYTES < PIECE_BYTES
+assert 2 * FOLLOWED_AT_ONCE <= INFLIGHT_REQUESTS_MAX
 assert PROTOCOL_MIN <= PROTOCOL_MAX
 
 

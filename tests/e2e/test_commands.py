@@ -74,6 +74,35 @@ def test_standard_input_is_put_and_appended(cluster, place):
     assert ok(cluster, "cat", f"{place}/file") == b"one\ntwo\n"
 
 
+def test_lines_are_appended_one_record_each_in_their_order(cluster, place, tmp_path):
+    """Goal: many lines go at once over several chunks, keep their order, and none is cut at a chunk end.
+
+    Method: 3 MB of numbered lines, a few of them large, in chunks of 1 MiB; `cat` leaves out the holes at chunk ends.
+    """
+    lines = [b"%06d %s\n" % (number, b"x" * (number % 1499)) for number in range(4_000)]
+    lines[2_000] = b"large " + b"y" * 200_000 + b"\n"
+    lines[2_001] = b"\n"
+    (tmp_path / "in").write_bytes(b"".join(lines)[:-1])
+    said = json.loads(ok(cluster, "append", "--line", "--json", f"{place}/log", str(tmp_path / "in")))
+    assert said["records"] == len(lines)
+    assert ok(cluster, "cat", f"{place}/log") == b"".join(lines)
+    chunks = json.loads(ok(cluster, "chunks", "--json", f"{place}/log"))
+    assert len(chunks) >= 3
+    assert len({chunk["length"] for chunk in chunks[:-1]} - {MIB}) > 0, "a line that did not fit left a hole"
+
+
+def test_a_line_that_is_too_long_is_named_and_those_before_it_stand(cluster, place):
+    ended = run(
+        "append", "--line", f"{place}/log", stdin=b"one\ntwo\n" + b"x" * MIB, CAIRN_MASTER=cluster.address
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert b"line 3 of standard input" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert ok(cluster, "cat", f"{place}/log") == b"one\ntwo\n"
+    ok(cluster, "append", "--line", "--ordered", f"{place}/log", stdin=b"three\nfour")
+    assert ok(cluster, "cat", f"{place}/log") == b"one\ntwo\nthree\nfour\n"
+
+
 def test_head_and_tail_show_the_ends(cluster, place):
     lines = b"".join(b"line %d\n" % number for number in range(1000))
     ok(cluster, "put", "-", f"{place}/file", stdin=lines)

@@ -6,9 +6,11 @@ Each chunk that needs to be re-replicated is prioritized [...]. One is how far i
 
 import asyncio
 
+import pytest
+from tests.support.fake_chunkserver import Replica
 from tests.support.master_cluster import master_cluster, run
 
-from cairnfs.ids import ChunkHandle
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion
 from cairnfs.master.repair import Health, Work, need_of, plan_repairs
 from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import Clone
@@ -151,5 +153,57 @@ def test_nothing_is_repaired_before_all_known_servers_have_reported():
                 await pass_time(0.01)
             assert handle not in spare.replicas
             await holders[2].join()
+
+    run(go)
+
+
+async def one_member_gone(it):
+    """An open chunk with a lease, one of its members dead; return its handle."""
+    created = await it.written()
+    await it.lease(created.attributes.inode)
+    out = it.by_id(next(m.server for m in created.first.lease.members if m.server != created.first.primary))
+    await out.stop()
+    it.servers.remove(out)
+    it.master.reign.sessions.of(out.server).heard_s = -1000.0
+    return created.first.handle
+
+
+@pytest.mark.parametrize("rests, tries", [([8 << 20, 1 << 20], 2), ([8 << 20] * 5, 3)])
+def test_a_joiner_that_cannot_follow_the_writer_is_copied_again_before_the_raise(rests, tries):
+    """Goal: rule 13: writers are not held up for more than 4 MiB, and a missing copy is not borne for ever.
+
+    Method: copies that say how much is left; the version must not be raised before it is little, or the third try.
+    """
+
+    async def go():
+        async with master_cluster(servers=4, **FAST) as it:
+            handle = await one_member_gone(it)
+            spare = next(one for one in it.servers if handle not in one.replicas)
+            spare.rests = list(rests)
+            version = it.record(handle).version
+            await until(it, lambda: len(spare.asked(Clone)) == tries - 1)
+            assert it.record(handle).version == version
+            await until(it, lambda: spare.server in dict(it.record(handle).members))
+            assert len(spare.asked(Clone)) == tries
+
+    run(go)
+
+
+def test_an_old_replica_is_copied_over_in_the_background_before_it_joins():
+    """Goal: a server that comes back with an old replica holds up no writer while it catches up.
+
+    Method: the only spare server holds the chunk at an older version; it must be told to copy before the raise.
+    """
+
+    async def go():
+        async with master_cluster(servers=4, **FAST) as it:
+            handle = await one_member_gone(it)
+            spare = next(one for one in it.servers if handle not in one.replicas)
+            old = it.record(handle).version
+            spare.replicas[handle] = Replica(ChunkVersion(old.epoch, 0), NO_VERSION, b"old", closed=True)
+            spare.gained.append(spare.report(handle))
+            await until(it, lambda: spare.server in dict(it.record(handle).members))
+            assert spare.asked(Clone)[0].joiner
+            assert spare.replicas[handle].data == b"hello"
 
     run(go)

@@ -65,3 +65,30 @@ def test_an_overwrite_outlives_the_longest_serving_lease():
             assert await file.pread(3, 0) == b"new"
 
         world.run(cluster.on_client(story))
+
+
+def test_a_truncation_that_drops_chunks_outlives_the_longest_serving_lease():
+    """Goal: rule 9: the wait until a server that was cut off cannot serve the old map is no error, and is long enough.
+
+    Method: cut a member off from all but readers, truncate to nothing; then ask that member at the old version.
+    """
+    with SimWorld(12) as world:
+        cluster = SimCluster(world)
+        cluster.start()
+
+        async def story(client):
+            file, chunk, member = await write_and_lose_a_member(cluster, client)
+            began_s = world.loop.time()
+            await file.truncate(0)
+            assert world.loop.time() - began_s > 55
+
+            async def read(reader):
+                question = ReadChunk(handle=chunk.handle, version=chunk.version, offset=0, length=3)
+                call = reader._core.connection.caller.call_for_payload(member.address, question, timeout_s=5)
+                with pytest.raises(CairnError):
+                    await call
+
+            await cluster.on_client(read, host="reader")
+            assert await file.size() == 0
+
+        world.run(cluster.on_client(story))

@@ -82,6 +82,8 @@ class FakeChunkserver:
         self.rpc = None
         self.caller = None
         self.beating = True
+        self.rests = []
+        """What the next copies of a joiner say is left."""
 
     async def start(self, *, address="here:0", register=True):
         self.boots += 1
@@ -268,7 +270,8 @@ class FakeChunkserver:
             r.version, r.version, source.data, closed=not r.joiner, incomplete=r.joiner, unbroken=False
         )
         self.gained.append(self.report(r.handle))
-        return Cloned(boot=self.boot, length=len(source.data), digest=digest(source.data))
+        rest = self.rests.pop(0) if r.joiner and self.rests else 0
+        return Cloned(boot=self.boot, length=len(source.data), digest=digest(source.data), rest=rest)
 
     async def clone_local(self, r):
         source = self.replicas.get(r.handle)

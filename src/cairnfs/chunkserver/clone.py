@@ -34,7 +34,7 @@ async def clone(context: Context, request: Clone) -> Cloned:
             replica = await context.store.create(
                 request.handle, version=NO_VERSION, epoch=request.epoch, incomplete=True
             )
-        await _copy(context, chunk, replica, request)
+        rest = await _copy(context, chunk, replica, request)
         if not request.joiner:
             await context.store.set_header(
                 replica,
@@ -46,27 +46,31 @@ async def clone(context: Context, request: Clone) -> Cloned:
             )
         context.standing.note_gained(request.handle)
         context.count("replicas_cloned")
-        return _cloned(context, replica)
+        return _cloned(context, replica, rest)
 
 
-async def _copy(context: Context, chunk: Chunk, replica: Replica, request: Clone) -> None:
-    """Copy; for an open chunk (rule 13) again what changed meanwhile, until little is left."""
+async def _copy(context: Context, chunk: Chunk, replica: Replica, request: Clone) -> int:
+    """Copy; for an open chunk (rule 13) again what changed meanwhile, until little is left. Return how much is."""
+    source = (request.source, request.version)
+    blocks = await list_source(context, request.handle, *source)
+    rest = 0
     for _ in range(_PASSES_MAX):
-        blocks = await list_source(context, request.handle, request.source, request.version)
-        await copy_over(context, chunk, replica, source=(request.source, request.version), blocks=blocks)
+        await copy_over(context, chunk, replica, source=source, blocks=blocks)
         chunk.filter.replace(blocks.filter)
         if not request.joiner:
             if (replica.length, replica.digest()) != (blocks.length, blocks.digest):
                 raise NoCopyError(chunk=request.handle, why="the copy differs from its source")
-            return
-        again = await list_source(context, request.handle, request.source, request.version)
-        rest = len(differing(replica, again, context.geometry.block_bytes)) * context.geometry.block_bytes
+            return 0
+        context.count("joiner_passes")
+        blocks = await list_source(context, request.handle, *source)
+        rest = len(differing(replica, blocks, context.geometry.block_bytes)) * context.geometry.block_bytes
         if rest <= JOINER_REST_BYTES:
-            return
+            break
+    return rest
 
 
-def _cloned(context: Context, replica: Replica) -> Cloned:
-    return Cloned(boot=context.boot, length=replica.length, digest=replica.digest())
+def _cloned(context: Context, replica: Replica, rest: int = 0) -> Cloned:
+    return Cloned(boot=context.boot, length=replica.length, digest=replica.digest(), rest=rest)
 
 
 async def clone_local(context: Context, request: CloneLocal) -> Cloned:

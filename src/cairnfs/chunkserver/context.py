@@ -38,6 +38,8 @@ class Context:
     exclusions: Exclusions = field(default_factory=Exclusions)
     turns: Turns = field(default_factory=Turns)
     counters: dict[str, int] = field(default_factory=dict)
+    followers: int = 0
+    """Questions for a length that wait here until it grows."""
 
     @property
     def me(self) -> ServerId:

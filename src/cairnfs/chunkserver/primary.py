@@ -57,6 +57,7 @@ class Primary:
         self.chunk = chunk
         self.lease = lease
         self.state = State.OPEN
+        self.is_full = False  # a record did not fit: the chunk is being closed, or closed (rule 17)
         self.expires_s = 0.0
         self.is_used = True
         """Since the last renewal: asks for more time."""
@@ -127,6 +128,8 @@ class Primary:
             MutationFailedError: some may have it; the next version adopts or drops it. Rule 12.
             CairnError: as `wire.mutations` says. Nothing happened.
         """
+        if self.is_full and work.kind is WorkKind.APPEND and version == self.version and self.is_open:
+            return await self._wait_until_closed(work)
         self.check(version)
         self._check_fits(work)
         first = self._find_repeat(work)
@@ -141,10 +144,20 @@ class Primary:
         self._enqueue(work)
         return await self._wait(work)
 
-    def _enqueue(self, work: Work) -> None:
+    async def _wait_until_closed(self, work: Work) -> Outcome:
+        """Rule 17: a record that comes while a full chunk is closed goes on behind those before it."""
+        if self._find_repeat(work) is not None or len(self._waiting) >= CHUNK_QUEUE_MAX:
+            raise NotPrimaryError(chunk=self.chunk.handle, why="the role is closing")
+        self._keep(work)
+        return await self._wait(work)
+
+    def _keep(self, work: Work) -> None:
         if work.payload is not None:
             work.payload.keep()
         self._waiting[work.key] = work
+
+    def _enqueue(self, work: Work) -> None:
+        self._keep(work)
         self._queue.append(work)
         self.is_used = True
         self.used_s = self.context.now_s()
@@ -270,15 +283,16 @@ class Primary:
     def _close_full(self) -> None:
         """Rule 17: the record at the head does not fit, so the chunk is closed at its data length."""
         work = self._queue.popleft()
+        self.is_full = True
         self.state = State.CLOSING
         _ = self.context.nursery.start(self._close_for(work), name=f"close full {self.chunk.handle:x}")
 
     async def _close_for(self, work: Work) -> None:
         await self._close()
+        self.chunk.full_at = self.version
         self.finish(work, ChunkFullError(chunk=self.chunk.handle))
-        for other in list(self._waiting.values()):
-            if other.kind is WorkKind.APPEND:
-                self.finish(other, ChunkFullError(chunk=self.chunk.handle))
+        for other in [one for one in self._waiting.values() if one.kind is WorkKind.APPEND]:
+            self.finish(other, ChunkFullError(chunk=self.chunk.handle))
 
     async def _flush(self, works: Sequence[Work]) -> None:
         """Make all that was acked survive power loss on every member. Rule 14."""
@@ -354,6 +368,8 @@ class Primary:
         """What has no serial has not happened."""
         queued, self._queue = self._queue, deque()
         for work in queued:
+            if self.is_full and self.state is State.CLOSING and work.kind is WorkKind.APPEND:
+                continue  # told when the chunk is closed, in their order
             self.finish(work, NotPrimaryError(chunk=self.chunk.handle, why=f"the role is {self.state}"))
 
     # ---- for batches

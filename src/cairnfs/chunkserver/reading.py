@@ -17,6 +17,7 @@ from cairnfs.chunkserver.pending import Watch
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk, Role
 from cairnfs.errors import (
+    BusyError,
     CairnError,
     ChunkCorruptError,
     ChunkMissingError,
@@ -28,6 +29,7 @@ from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
 from cairnfs.limits import (
     BLOCK_BYTES,
     DATA_CALL_S,
+    FOLLOWERS_MAX,
     ORDER_BYTES_PER_S,
     ORDER_TIMEOUT_S,
     PENDING_READ_S,
@@ -291,16 +293,29 @@ class SharedRounds:
 async def chunk_length(context: Context, rounds: SharedRounds, request: ChunkLength) -> Length:
     """Tell the committed length, as the primary, after a round. Rule 7. A follower waits until it grows."""
     chunk = _primary_chunk(context, request.handle, request.version)
-    deadline_s = context.now_s() + min(max(request.wait_s, 0.0), DATA_CALL_S)
-    while chunk.committed_length <= request.longer_than:  # ends at the deadline
-        if not await chunk.changed.wait(deadline_s - context.now_s()):
-            break
+    if request.wait_s > 0 and chunk.committed_length <= request.longer_than:
+        await _wait_longer(context, chunk, request)
         chunk = _primary_chunk(context, request.handle, request.version)
     if context.safeguards.length_by_round:
         await rounds.join(chunk)
         chunk = _primary_chunk(context, request.handle, request.version)
     assert chunk.lease is not None
     return Length(length=chunk.committed_length, version=chunk.lease.version)
+
+
+async def _wait_longer(context: Context, chunk: Chunk, request: ChunkLength) -> None:
+    """Wait until the chunk has grown, the role has ended or the time is over. Costs no disk and no round."""
+    if context.followers >= FOLLOWERS_MAX:
+        raise BusyError(what=f"{FOLLOWERS_MAX} followers are waiting")
+    deadline_s = context.now_s() + min(request.wait_s, DATA_CALL_S)
+    context.followers += 1
+    try:
+        while chunk.committed_length <= request.longer_than:  # ends at the deadline
+            if not await chunk.changed.wait(deadline_s - context.now_s()):
+                return
+            chunk = _primary_chunk(context, request.handle, request.version)
+    finally:
+        context.followers -= 1
 
 
 def _primary_chunk(context: Context, handle: ChunkHandle, version: ChunkVersion) -> Chunk:

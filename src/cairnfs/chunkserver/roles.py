@@ -90,6 +90,8 @@ class Chunk:
     """Bytes may have been overwritten since it was made: it gets the short serving lease. Rule 5."""
     fence_done: bool = True
     committed_length: int = 0
+    full_at: ChunkVersion = NO_VERSION
+    """The version that was closed here because a record did not fit. Rule 17."""
     primary: "Primary | None" = None
     served: int = 0
     changed: Signal = field(default_factory=Signal)

@@ -1,8 +1,7 @@
-"""Commands about what is inside files: cat, head, tail, append. Bytes in, bytes out."""
+"""Commands about what is inside files: cat, head, tail."""
 
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -10,13 +9,11 @@ from typing import BinaryIO
 import click
 
 from cairnfs.cli.common import FileSystem, Options, common_options, document, remote
-from cairnfs.limits import RECORD_BYTES_MAX
-from cairnfs.units import KIB, MIB
+from cairnfs.units import KIB
 
-PIECE = 4 * MIB
 TAIL_PIECE = 64 * KIB
-FOLLOW_S = 0.5
-"""How often `tail -f` asks for the length."""
+FOLLOW_S = 5.0
+"""How long `tail -f` waits at a file before it looks whether the path still leads there."""
 
 
 @click.command()
@@ -56,45 +53,10 @@ def tail(path: str, *, lines: int, count: int | None, follow: bool, options: Opt
         with fs.open(remote(path), "rb") as file:
             end = file.seek(0, os.SEEK_END)
             start = max(end - count, 0) if count is not None else _start_of_last_lines(file, end, lines)
-            file.seek(start)
-            _emit(path, _pieces(file, end - start), options)
+        _emit(path, fs.cat(remote(path), start, end), options)
         if follow:
             sys.stdout.flush()
             _follow(fs, remote(path), end, options)
-
-
-@click.command()
-@click.argument("path")
-@click.argument("files", nargs=-1)
-@click.option("--line", "by_line", is_flag=True, help="one record a line, each whole or not at all")
-@common_options
-def append(path: str, files: tuple[str, ...], *, by_line: bool, options: Options) -> None:
-    """Append FILES, or standard input, to a file that is made if it is missing.
-
-    Each record is one atomic append that others cannot split: a whole line with --line, else up to 16 MiB. A record
-    that was acknowledged survives the power loss of every machine. A retry may repeat one (at least once).
-    """
-    count = total = 0
-    with options.connect(path) as fs, fs.open(remote(path), "ab", buffering=0) as writer:
-        for source in files or ("-",):
-            with _source(source) as file:
-                for record in _records(file, by_line=by_line):
-                    writer.append(record)
-                    count += 1
-                    total += len(record)
-    if options.as_json:
-        document({"path": remote(path), "records": count, "bytes": total})
-
-
-def _records(file: BinaryIO, *, by_line: bool) -> Iterable[bytes]:
-    if by_line:
-        return iter(file.readline, b"")
-    return iter(lambda: file.read(RECORD_BYTES_MAX), b"")
-
-
-def _source(name: str) -> BinaryIO:
-    # Standard input is not ours to close; a duplicate is.
-    return open(os.dup(0), "rb") if name == "-" else open(name, "rb")  # noqa: PTH123 - the caller closes it
 
 
 def _emit(path: str, pieces: Iterable[bytes], options: Options) -> None:
@@ -103,16 +65,6 @@ def _emit(path: str, pieces: Iterable[bytes], options: Options) -> None:
         return
     for piece in pieces:
         sys.stdout.buffer.write(piece)
-
-
-def _pieces(file: BinaryIO, count: int | None = None) -> Iterator[bytes]:
-    left = count
-    while left is None or left > 0:
-        piece = file.read(PIECE if left is None else min(PIECE, left))
-        if not piece:
-            return
-        left = None if left is None else left - len(piece)
-        yield piece
 
 
 def _first_lines(file: BinaryIO, count: int) -> Iterator[bytes]:
@@ -145,16 +97,16 @@ def _start_of_last_lines(file: BinaryIO, end: int, count: int) -> int:
 
 
 def _follow(fs: FileSystem, path: str, place: int, options: Options) -> None:
-    """Print what is added, until interrupted. The file is opened anew: a rename or truncation is seen as such."""
+    """Print what is added, as it comes, until interrupted.
+
+    The file is opened anew each time: one that takes its place by a rename, or was cut, is read from its beginning.
+    """
     while True:
-        length = fs.stat(path).size
+        with fs.open(path, "rb", buffering=0) as file:
+            length = file.wait_longer(place, wait_s=FOLLOW_S)
         if length < place:
             place = 0
         if length > place:
-            with fs.open(path, "rb") as file:
-                file.seek(place)
-                _emit(path, _pieces(file, length - place), options)
+            _emit(path, fs.cat(path, place, length), options)
             sys.stdout.flush()
             place = length
-        else:
-            time.sleep(FOLLOW_S)

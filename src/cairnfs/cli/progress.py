@@ -1,6 +1,7 @@
 """A progress bar on stderr when that is a terminal and rich is there to draw it; else nothing."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -25,8 +26,8 @@ class _Silent:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Progress]:
-    """Show a bar with bytes, speed and time left inside the block."""
+def progress(title: str, *, after_s: float = 0.0) -> Iterator[Progress]:
+    """Show a bar with bytes, speed and time left inside the block, once `after_s` have passed."""
     if not sys.stderr.isatty():
         yield _Silent()
         return
@@ -35,17 +36,25 @@ def progress(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(title, total=0)
-        expected = 0
+    bars = Bars(*columns, console=Console(stderr=True))
+    task = bars.add_task(title, total=None)
+    expected = 0
+    began_s = time.monotonic()
 
-        class Shown:
-            def expect(self, count: int) -> None:
-                nonlocal expected
-                expected += count
-                bars.update(task, total=expected)
+    class Shown:
+        def expect(self, count: int) -> None:
+            nonlocal expected
+            expected += count
+            bars.update(task, total=expected)
 
-            def advance(self, count: int) -> None:
-                bars.advance(task, count)
+        def advance(self, count: int) -> None:
+            bars.advance(task, count)
+            if not bars.live.is_started and time.monotonic() - began_s >= after_s:
+                bars.start()
 
+    if not after_s:
+        bars.start()
+    try:
         yield Shown()
+    finally:
+        bars.stop()

@@ -2,9 +2,10 @@
 
 from cairnfs.client.names import Names
 from cairnfs.client.stats import Space
-from cairnfs.ids import ChunkHandle
+from cairnfs.ids import NO_SERVER, ChunkHandle, ServerId
 from cairnfs.limits import META_CALL_S
 from cairnfs.paths import AnyPath, parse_path
+from cairnfs.wire.operating import GetDeletions, HeldDeletions, ReleaseDeletions
 from cairnfs.wire.status import (
     ChunkStatus,
     ClusterInfo,
@@ -27,6 +28,14 @@ class Admin(Names):
     async def status(self) -> ClusterStatus:
         """Return how the cluster is: servers, chunks at risk, repairs."""
         return await self._ask(GetStatus())
+
+    async def deletions(self) -> list[HeldDeletions]:
+        """Return which deletions the brake of rule 22 holds, by server."""
+        return (await self._ask(GetDeletions())).held
+
+    async def release_deletions(self, server: int = NO_SERVER) -> int:
+        """Let go the deletions held on one server, or on all; return how many."""
+        return (await self._ask(ReleaseDeletions(server=ServerId(server)))).count
 
     async def free(self) -> Space:
         """Add up the disks that are in use."""

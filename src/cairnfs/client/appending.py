@@ -22,6 +22,10 @@ _FILES_MAX = 10_000
 _CHUNKS_TRIED_MAX = 64
 """Chunks that one append may find full before it gives up: others would have to fill 4 GiB meanwhile."""
 _PUSHES_IN_FLIGHT = 4
+_RECORDS_IN_FLIGHT = 64
+"""Small records under way at once: they share orders and flushes of the members (rule 10)."""
+_SMALL_AT_ONCE_MAX = 4096
+"""Records for which jobs are made at a time."""
 
 
 class Appender:
@@ -48,6 +52,57 @@ class Appender:
             return await self._at_last_chunk(inode, view, sequence)
         finally:
             self._connection.sequences.done(sequence)
+
+    async def append_all(self, inode: InodeId, records: Ordered[Buffer]) -> list[int]:
+        """Append records, each as `append` does, small ones side by side; return their offsets.
+
+        They stand in the order given unless a failure makes some go again: requests of one connection are begun in
+        the order of their arrival, and the primary places them in that order up to the first that does not fit; those
+        behind it go to the next chunk together. A large one is pushed first, which others would overtake, so it goes
+        alone; so does the first in a chunk, which may have to be made.
+        """
+        offsets: dict[int, int] = {}
+        todo = list(range(len(records)))
+        goes_alone = True
+        while todo:  # each turn appends one at least, or the next one does
+            count = next((at for at, one in enumerate(todo) if not self._is_small(records[one])), len(todo))
+            if goes_alone or count <= 1 or inode not in self._last:
+                offsets[todo[0]] = await self.append(inode, records[todo[0]])
+                todo, goes_alone = todo[1:], False
+                continue
+            some = todo[: min(count, _SMALL_AT_ONCE_MAX)]
+            placed = await self._at_chunk(inode, self._last[inode], [records[one] for one in some])
+            offsets.update((one, offset) for one, offset in zip(some, placed, strict=True) if offset is not None)
+            goes_alone = None in placed
+            todo = [one for one in todo if one not in offsets]
+        return [offsets[one] for one in range(len(records))]
+
+    async def _at_chunk(self, inode: InodeId, index: int, records: list[Buffer]) -> list[int | None]:
+        """Append to this chunk and no other; None for each record that found it full (rule 17)."""
+        is_full = False
+
+        async def one(record: Buffer) -> int | None:
+            nonlocal is_full
+            if is_full:
+                return None
+            view = memoryview(record).cast("B")
+            sequence = self._connection.sequences.take()
+            send = partial(self._send, view=view, crcs=crcs_of(view), sequence=sequence)
+            try:
+                offset = await self._mutator.run(inode, index, send, append=True)
+            except (ChunkFullError, TooFewCopiesError):
+                is_full = True
+                return None
+            finally:
+                self._connection.sequences.done(sequence)
+            self._connection.counters.appends += 1
+            return index * self._connection.geometry.chunk_bytes + offset
+
+        return await side_by_side([partial(one, record) for record in records], width=_RECORDS_IN_FLIGHT)
+
+    @staticmethod
+    def _is_small(record: Buffer) -> bool:
+        return memoryview(record).nbytes <= SMALL_MUTATION_BYTES
 
     async def _at_last_chunk(self, inode: InodeId, view: memoryview, sequence: Sequence) -> int:
         crcs = crcs_of(view)

@@ -23,7 +23,9 @@ from cairnfs.client.modes import parse_mode
 from cairnfs.client.records import RecordWriter
 from cairnfs.client.stats import DirEntry, Space, Stat, Trashed, Usage
 from cairnfs.config import ClientConfig
+from cairnfs.ids import NO_SERVER
 from cairnfs.paths import AnyPath
+from cairnfs.wire.operating import HeldDeletions
 from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo
 
 T = TypeVar("T")
@@ -193,9 +195,9 @@ class Client:
     def write_text(self, path: AnyPath, text: str, encoding: str = "utf-8", errors: str = "strict") -> int:
         return self._run(lambda fs: fs.write_text(path, text, encoding, errors))
 
-    def cat(self, path: AnyPath, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of a file without what appends left at chunk ends (rule 17)."""
-        return self._iterate(lambda fs: fs.cat(path, start), batch=1)
+    def cat(self, path: AnyPath, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of a file, to its end or `end`, without what appends left at chunk ends (rule 17)."""
+        return self._iterate(lambda fs: fs.cat(path, start, end), batch=1)
 
     def truncate(self, path: AnyPath, length: int) -> None:
         """Set the length of a file."""
@@ -360,6 +362,14 @@ class Client:
     def status(self) -> ClusterStatus:
         """Return how the cluster is: servers, chunks at risk, repairs."""
         return self._run(lambda fs: fs.status())
+
+    def deletions(self) -> list[HeldDeletions]:
+        """Return which deletions the brake of rule 22 holds, by server."""
+        return self._run(lambda fs: fs.deletions())
+
+    def release_deletions(self, server: int = NO_SERVER) -> int:
+        """Let go the deletions held on one server, or on all; return how many."""
+        return self._run(lambda fs: fs.release_deletions(server))
 
     def free(self) -> Space:
         """Add up the disks that are in use."""

@@ -8,6 +8,7 @@ READAHEAD_AGE_S old when given out (contract 4): half of it each.
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -120,6 +121,10 @@ class RawFile(io.RawIOBase):
         """Return when everything written survives the loss of power everywhere. Contract 5."""
         self.ground.run(self._live().sync())
 
+    def wait_longer(self, length: int, *, wait_s: float) -> int:
+        """Wait until the file is longer than `length`, at most `wait_s`; return how long it is. Rule 7."""
+        return self.ground.run(self._live().wait_longer(length, wait_s=wait_s))
+
     def pread(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; the position stays."""
         return self.ground.run(self._live().pread(size, offset))
@@ -131,6 +136,10 @@ class RawFile(io.RawIOBase):
     def append(self, record: Buffer) -> int:
         """Append a record atomically; return its offset. GFS paper, section 3.3."""
         return self.ground.run(self._live().append(record))
+
+    def append_all(self, records: Sequence[Buffer]) -> list[int]:
+        """Append records, many at once, each atomically; return their offsets. See `client.file.File`."""
+        return self.ground.run(self._live().append_all(records))
 
     def close(self) -> None:
         """Sync and end. If it raises, everything unsynced is kept and it may be called again. Contract 5."""

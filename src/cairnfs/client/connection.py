@@ -115,11 +115,16 @@ class Connection:
         raise self._nobody(failed) from failed
 
     async def ask(
-        self, request: Request[R], *, timeout_s: float | None = None, final: tuple[type[CairnError], ...] = ()
+        self,
+        request: Request[R],
+        *,
+        timeout_s: float | None = None,
+        final: tuple[type[CairnError], ...] = (),
+        extends: tuple[type[CairnError], ...] = (),
     ) -> R:
         """Ask the leading master; retry over all masters until `timeout_s` (default: the metadata deadline).
 
-        `final`: errors that are raised at once.
+        `final`: errors that are raised at once. `extends`: errors that begin the time anew, as `with_retries` has it.
 
         Every request to a master is idempotent or carries `once`, so repeating it is always safe (contract 1).
 
@@ -137,6 +142,7 @@ class Connection:
                 clock=self.env.clock,
                 timeout_s=limit_s,
                 final=final,
+                extends=extends,
             )
         except ConnectError as error:
             raise self._nobody(error) from error

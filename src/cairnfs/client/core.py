@@ -2,6 +2,7 @@
 
 from cairnfs.client.appending import Appender
 from cairnfs.client.connection import Connection
+from cairnfs.client.following import Follower
 from cairnfs.client.lengths import Lengths
 from cairnfs.client.locations import Locations
 from cairnfs.client.mutating import Mutator
@@ -20,6 +21,7 @@ class Core:
         self.connection = Connection(env, config)
         self.locations = Locations(self.connection)
         self.lengths = Lengths(self.connection, self.locations)
+        self.follower = Follower(self.connection, self.locations, self.lengths)
         self.reader = Reader(self.connection, self.locations, self.lengths)
         self.mutator = Mutator(self.connection, self.locations)
         self.appender = Appender(self.connection, self.locations, self.mutator)

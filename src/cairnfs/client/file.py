@@ -10,7 +10,7 @@ ends. One task at a time uses the position; `pread` and `pwrite` need none.
 """
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -86,14 +86,14 @@ class File:
         await self._writer.flush()
         return await self._core.lengths.of_inode(self.inode)
 
-    async def grown(self, longer_than: int, *, wait_s: float) -> int:
-        """Wait until the file is longer than that, at most `wait_s`; return its length. For followers (rule 7)."""
-        length = await self.size()
-        if length > longer_than or wait_s <= 0:
-            return length
-        index, inside = divmod(longer_than, self._core.connection.geometry.chunk_bytes)
-        await self._core.lengths.follow(self.inode, index, inside, wait_s=wait_s)
-        return await self._core.lengths.of_inode(self.inode)
+    async def wait_longer(self, length: int, *, wait_s: float) -> int:
+        """Wait until the file is longer than `length`, or was cut shorter, at most `wait_s`; return how long it is.
+
+        For followers (rule 7): they wait where the bytes come, so new ones are seen at once.
+        """
+        self._check_open()
+        await self._writer.flush()
+        return await self._core.follower.wait_longer(self.inode, length, wait_s=wait_s)
 
     # ------------------------------------------------------------------ reading
 
@@ -143,12 +143,16 @@ class File:
         view = memoryview(buffer).cast("B")
         return await self._core.reader.read_into(self.inode, offset, view)
 
-    async def data_ranges(self, start: int = 0) -> AsyncIterator[tuple[int, int]]:
-        """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17."""
+    async def data_ranges(self, start: int = 0, end: int | None = None) -> AsyncIterator[tuple[int, int]]:
+        """Yield (offset, length) of what is not left out by appends at chunk ends, in order. Rule 17.
+
+        Up to the present end of the file, or to `end` of which the caller knows that the file reaches it.
+        """
         self._check_reads()
         await self._writer.flush()
         chunk_bytes = self._core.connection.geometry.chunk_bytes
-        end = await self._core.lengths.of_inode(self.inode)
+        if end is None:
+            end = await self._core.lengths.of_inode(self.inode)
         offset = start
         while offset < end:
             index, inside = divmod(offset, chunk_bytes)
@@ -158,9 +162,9 @@ class File:
                 yield offset, there - inside
             offset = (index + 1) * chunk_bytes
 
-    async def data(self, start: int = 0, *, step: int = _READ_ALL_STEP) -> AsyncIterator[bytes]:
+    async def data(self, start: int = 0, end: int | None = None, *, step: int = _READ_ALL_STEP) -> AsyncIterator[bytes]:
         """Yield the bytes of `data_ranges` in pieces: what `cat` shows. The position stays."""
-        async for offset, length in self.data_ranges(start):
+        async for offset, length in self.data_ranges(start, end):
             for at in range(offset, offset + length, step):
                 fill = partial(self._core.reader.read_into, self.inode, at, end=offset + length)
                 yield await filled(min(step, offset + length - at), fill)
@@ -228,10 +232,18 @@ class File:
 
         Atomic among any number of writers, at least once, durable when it returns (contract 2).
         """
+        return (await self.append_all([record]))[0]
+
+    async def append_all(self, records: Sequence[Buffer]) -> list[int]:
+        """Append records, each atomically, many on their way at once; return their offsets in the order given.
+
+        In the file they stand in the order given too, unless a failure makes some go again.
+        """
         self._check_writes()
         await self._writer.flush()
+        await self._writer.leave_next()  # a record would begin in it, and leave a hole
         self._ahead.forget()
-        return await self._core.appender.append(self.inode, record)
+        return await self._core.appender.append_all(self.inode, records)
 
     async def truncate(self, size: int | None = None) -> int:
         """Set the length to `size`, by default the position; return it. The position stays."""
@@ -240,6 +252,7 @@ class File:
         if length < 0:
             raise BadRequestError(what=f"a file cannot have {length} bytes")
         await self._writer.sync()
+        await self._writer.leave_next()
         await self._core.truncator.truncate(self.inode, length)
         self._drop_if_empty = False
         self._ahead.forget()

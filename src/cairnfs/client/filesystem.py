@@ -181,10 +181,10 @@ class Client(Admin):
         await self.write_bytes(path, text.encode(encoding, errors))
         return len(text)
 
-    async def cat(self, path: AnyPath, start: int = 0) -> AsyncIterator[bytes]:
-        """Yield the bytes of a file without what appends left at chunk ends (rule 17)."""
+    async def cat(self, path: AnyPath, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file, to its end or `end`, without what appends left at chunk ends (rule 17)."""
         async with await self.open(path, "rb") as file:
-            async for part in file.data(start):
+            async for part in file.data(start, end):
                 yield part
 
     async def truncate(self, path: AnyPath, length: int) -> None:

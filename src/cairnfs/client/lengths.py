@@ -8,7 +8,7 @@ from cairnfs.client.connection import Connection
 from cairnfs.client.locations import NOBODY, Accused, Known, Locations
 from cairnfs.errors import CairnError, CallTimeoutError, ConnectError, ConnectionLostError, NotPrimaryError
 from cairnfs.ids import InodeId
-from cairnfs.limits import DATA_CALL_S
+from cairnfs.limits import DATA_CALL_S, ORDER_TIMEOUT_S
 from cairnfs.rpc.retry import with_retries
 from cairnfs.wire.chunk_reads import ChunkLength
 from cairnfs.wire.common import ChunkPlace
@@ -69,28 +69,14 @@ class Lengths:
             timeout_s=min(DATA_CALL_S, self._connection.config.data_timeout_s),
         )
 
-    async def follow(self, inode: InodeId, index: int, longer_than: int, *, wait_s: float) -> int:
-        """Wait at the primary until the chunk is longer than `longer_than`, at most `wait_s`; return its length.
-
-        Answers at once if the chunk is closed. Rule 7: a follower waits at the primary.
-        """
-        known = (await self._locations.ask(inode, index)).known
-        if known is None:
-            return 0
-        if known.place.closed or not known.primary_address:
-            return await self._of_place(inode, index, known.place)
-        try:
-            return await self.ask_primary(known, longer_than=longer_than, wait_s=wait_s)
-        except CairnError:
-            return await self.of_chunk(inode, index)
-
     async def ask_primary(self, known: Known, *, longer_than: int = -1, wait_s: float = 0.0) -> int:
         request = ChunkLength(
             handle=known.place.handle, version=known.place.version, longer_than=longer_than, wait_s=wait_s
         )
         if not known.primary_address:
             raise NotPrimaryError(chunk=known.place.handle, why="nobody holds the lease")
-        reply = await self._connection.caller.call(known.primary_address, request, timeout_s=_ASK_S + wait_s)
+        patience_s = _ASK_S if not wait_s else wait_s + 2 * ORDER_TIMEOUT_S
+        reply = await self._connection.caller.call(known.primary_address, request, timeout_s=patience_s)
         return reply.length
 
 

@@ -8,17 +8,20 @@ Invariants:
 A stale place harms nobody: replicas that are behind or excluded refuse, and the reader then forgets the place.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cairnfs.client.connection import Connection
 from cairnfs.env.addresses import split_address
-from cairnfs.errors import BadRequestError, ChunkFullError, PeerError, TooFewCopiesError
+from cairnfs.errors import BadRequestError, CairnError, ChunkFullError, PeerError, TooFewCopiesError
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
 from cairnfs.limits import LOCATIONS_MAX
 from cairnfs.tasks import Turns
 from cairnfs.wire.common import ChunkPlace
 from cairnfs.wire.locations import FindChunks, LeaseChunk
+
+logger = logging.getLogger(__name__)
 
 _FIND_AHEAD = 8
 """Places asked for at a time: a sequential reader needs the next ones soon. GFS paper, section 2.7.1 does so too."""
@@ -31,6 +34,8 @@ class Known:
     place: ChunkPlace
     order: list[str]
     expires_s: float
+    has_next: bool = False
+    """The file had more chunks behind this one, and nobody has asked for the next one on its account yet."""
 
     @property
     def primary_address(self) -> str:
@@ -106,6 +111,20 @@ class Locations:
         counters.location_hits += 1
         return known
 
+    def ask_next(self, inode: InodeId, known: Known) -> None:
+        """Have the places behind `known` asked for in the background: a sequential reader is about to need them."""
+        index = known.place.index + 1
+        if known.has_next and self.peek(inode, index) is None:
+            known.has_next = False  # once: a hole is never cached, and would be asked for again and again
+            _ = self._connection.nursery.start(self._find_next(inode, index), name="next places")
+
+    async def _find_next(self, inode: InodeId, index: int) -> None:
+        """An error is left to the reader, who asks again when it comes so far."""
+        try:
+            await self.find(inode, index)
+        except CairnError as error:
+            logger.debug("places not found inode=%d index=%d error=%s", inode, index, error)
+
     async def ask(self, inode: InodeId, index: int, *, count: int = 1) -> Answer:
         """Ask the master, whatever is cached, and remember the answer.
 
@@ -119,6 +138,8 @@ class Locations:
             if missing not in found:
                 self.forget(inode, missing)
         learned = {place.index: self.remember(inode, place, asked_s=asked_s) for place in places.places}
+        for known in learned.values():
+            known.has_next = known.place.index + 1 < places.chunks
         return Answer(learned.get(index), places.chunks)
 
     async def lease(

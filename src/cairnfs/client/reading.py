@@ -181,6 +181,8 @@ class Reader:
             if known is None:
                 holes[piece.index] = True
                 return 0
+            if 4 * (piece.start + piece.length) >= 3 * self._connection.geometry.chunk_bytes:
+                self._locations.ask_next(inode, known)
             try:
                 return await self._from_replicas(known, piece, target, moments, whole=whole, ages=ages)
             except CairnError:

@@ -9,7 +9,7 @@ from cairnfs.client.connection import Connection
 from cairnfs.client.lengths import Lengths
 from cairnfs.client.locations import Known, Locations
 from cairnfs.client.mutating import Mutator
-from cairnfs.errors import BadRequestError
+from cairnfs.errors import BadRequestError, FencePendingError
 from cairnfs.ids import InodeId
 from cairnfs.wire.mutations import TruncateChunk, Written
 from cairnfs.wire.namespace import Truncate
@@ -39,7 +39,12 @@ class Truncator:
         if cut and await self._lengths.of_chunk(inode, index) > cut:
             await self._cut_chunk(inode, index, cut)
         with self._connection.sequences.once() as once:
-            await self._connection.ask(Truncate(inode=inode, length=length, once=once))
+            # The master may have to wait for the serving lease of a server that was cut off (rule 9), as overwrites do.
+            await self._connection.ask(
+                Truncate(inode=inode, length=length, once=once),
+                timeout_s=self._connection.config.data_timeout_s,
+                extends=(FencePendingError,),
+            )
         self._locations.forget_from(inode, index)
         self._appender.forget(inode)
 

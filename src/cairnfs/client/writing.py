@@ -15,6 +15,7 @@ Invariants:
 """
 
 from cairnfs.checksum import Buffer
+from cairnfs.client.ahead import NextChunk
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Locations
 from cairnfs.client.mutating import Mutator
@@ -40,6 +41,7 @@ class Writer:
         self._tail = Tail(PIECE_BYTES)
         self._pieces = Pieces()
         self._sender = Sender(connection, locations, mutator, inode)
+        self._next = NextChunk(connection, locations, inode)
         self._syncer = Syncer(connection, locations, mutator, inode, self._pieces, self._sender)
         self.has_written = False
 
@@ -74,6 +76,7 @@ class Writer:
             await self._cut()
         chunk_bytes = self._connection.geometry.chunk_bytes
         for start, count in cut_at_chunk_ends(offset, len(view), chunk_bytes):
+            self._next.note(start, count, more=start + count < offset + len(view))
             part = view[start - offset : start - offset + count]
             if count >= PIECE_BYTES or count == chunk_bytes:
                 await self._cut()
@@ -185,6 +188,12 @@ class Writer:
             await self._sync_with_last(close=close)
         await self.flush()
         await self._syncer.sync_acked(final=close)
+        if close:
+            await self.leave_next()
+
+    async def leave_next(self) -> None:
+        """Have a chunk taken away that was made for bytes that did not come; see `ahead`."""
+        await self._next.leave()
 
     async def _sync_with_last(self, *, close: bool) -> None:
         """Rule 10: let the flush ride on the last write, if nothing else of its chunk is on the way."""

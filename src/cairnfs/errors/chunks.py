@@ -175,9 +175,10 @@ class ChunkOpenError(CairnError):
 
 @dataclass(eq=False, kw_only=True)
 class FencePendingError(CairnError):
-    """The overwrite waits until no replica that was left behind can be read (rule 6). Nothing happened; ask again.
+    """The overwrite, or truncation, waits until no replica that was left behind can be read (rules 6 and 9).
 
-    The wait ends by itself: when the server that was left behind confirms, or after its serving lease.
+    Ask again with the same sequence: an overwrite has not happened, a truncation that dropped chunks has. The wait ends
+    by itself: when the server that was left behind confirms, or after its serving lease.
     """
 
     code = 3014
@@ -185,4 +186,4 @@ class FencePendingError(CairnError):
     chunk: ChunkHandle
 
     def __str__(self) -> str:
-        return f"an overwrite of chunk {format_handle(self.chunk)} waits for the readers of a replica left behind"
+        return f"a change of chunk {format_handle(self.chunk)} waits for the readers of a replica left behind"

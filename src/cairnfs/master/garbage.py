@@ -10,14 +10,14 @@ on deletions that no purge in the log explains.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
-from cairnfs.limits import DELETE_BRAKE_COUNT, DELETE_BRAKE_FRACTION, ORDER_TIMEOUT_S
+from cairnfs.limits import ORDER_TIMEOUT_S
+from cairnfs.master.braking import Brake, HeldBack
 from cairnfs.master.inventory import Held
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
@@ -25,7 +25,6 @@ from cairnfs.meta import read
 from cairnfs.meta.commands import PurgeDone, RemoveMember
 from cairnfs.meta.tables import ChunkRow, get_chunk, get_counters
 from cairnfs.meta.views import MetaRead
-from cairnfs.units import HOUR_S
 from cairnfs.wire.master_orders import DeleteReplicas
 
 logger = logging.getLogger(__name__)
@@ -61,20 +60,19 @@ class Garbage:
         self._is_safe = is_safe
         self._cursor: dict[ServerId, int] = {}
         self._turn = 0
-        self._unexplained: dict[ServerId, deque[tuple[float, int]]] = {}
-        self._braked: dict[ServerId, int] = {}
+        self.brake = Brake()
+        self._told: dict[ServerId, int] = {}
         self._purge_cursor = 0
 
     @property
     def waiting(self) -> int:
         """Replicas that the brake holds back."""
-        return sum(self._braked.values())
+        return sum(held.count for held in self.brake.held.values())
 
     def warnings(self) -> list[str]:
         return [
-            f"server {server:x}: {count} deletions wait for an operator (more than any purge explains)"
-            for server, count in sorted(self._braked.items())
-            if count
+            f"server {server:x}: {held.count} deletions wait for an operator, see `cairn deletions`"
+            for server, held in sorted(self.brake.held.items())
         ]
 
     def may_delete(self) -> bool:
@@ -117,7 +115,7 @@ class Garbage:
                 elif found is not None:
                     excess.append((handle, found))
         if start == 0:
-            self._braked.pop(session.server, None)
+            self.brake.begin_look(session.server)
         allowed = self._brake(session, doomed)
         for first in range(0, len(allowed), BATCH):
             await self._delete(session, allowed[first : first + BATCH])
@@ -155,22 +153,20 @@ class Garbage:
         )
 
     def _brake(self, session: Session, doomed: list[Doomed]) -> list[Doomed]:
-        """Let through what a purge explains, and of the rest what stays within the brake."""
-        now_s = self._reign.now_s()
-        recent = self._unexplained.setdefault(session.server, deque())
-        while recent and recent[0][0] < now_s - HOUR_S:
-            recent.popleft()
-        held = self._reign.inventory.count(session.server)
-        room = max(DELETE_BRAKE_COUNT, int(held * DELETE_BRAKE_FRACTION)) - sum(count for _, count in recent)
+        """Let through what a purge explains, and of the rest what stays within the brake or an operator let go."""
+        server = session.server
         explained = [one for one in doomed if one.why is Why.PURGED]
         others = [one for one in doomed if one.why is not Why.PURGED]
-        allowed = others[: max(0, room)]
-        if allowed:
-            recent.append((now_s, len(allowed)))
-        if len(allowed) < len(others):
-            self._braked[session.server] = self._braked.get(session.server, 0) + len(others) - len(allowed)
-            logger.error("deletions wait for an operator server=%d count=%d", session.server, len(others))
-        return explained + allowed
+        replicas = self._reign.inventory.count(server)
+        count = self.brake.take(server, len(others), replicas=replicas, now_s=self._reign.now_s())
+        if count < len(others):
+            held = self.brake.held.setdefault(server, HeldBack())
+            for one in others[count:]:
+                held.note(one.handle, orphan=one.why is Why.ORPHAN)
+            if held.count > self._told.get(server, 0):  # not at every look
+                self._told[server] = held.count
+                logger.error("deletions wait for an operator server=%d count=%d", server, held.count)
+        return explained + others[:count]
 
     # ------------------------------------------------------------------ doing
 

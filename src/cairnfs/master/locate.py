@@ -33,13 +33,13 @@ from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.meta import read
-from cairnfs.meta.commands import AddChunk, CopyChunk, TakeHandle
+from cairnfs.meta.commands import AddChunk, CopyChunk, DropEmptyChunk, TakeHandle
 from cairnfs.meta.read import FileChunk
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.base import Ping
 from cairnfs.wire.common import ChunkPlace
-from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
+from cairnfs.wire.locations import DropEmptyTail, FindChunks, LeaseChunk, Places
 from cairnfs.wire.master_orders import Cloned, CloneLocal
 from cairnfs.wire.membership import Exclusion
 
@@ -291,6 +291,28 @@ class Locate:
         )
         self._choosing.note_created(place.members)
         return replace(place, lease=self._granting.new_lease(place))
+
+    async def drop_empty_tail(self, request: DropEmptyTail) -> None:
+        """Take a chunk back that was made for bytes that did not come; keep it if it is not surely empty.
+
+        Closed by a raise at a new version, it gets no byte unless it is opened again, which the decision would see.
+        No reader barrier (rule 9): there is no byte of it that anybody could read.
+        """
+        await self._reign.prove()
+        handle = request.handle
+        async with self._reign.turns.hold(handle):
+            found = self._look(request.inode, request.index)
+            if found is None or found.handle != handle or found.row.references > 1 or found.row.length:
+                return
+            row = found.row
+            try:
+                if not row.closed:
+                    row = await self._raising.seal(handle)
+                await self._reign.execute(
+                    DropEmptyChunk(inode=request.inode, index=request.index, handle=handle, version=row.version)
+                )
+            except (ChunkMissingError, NotFoundError, StaleVersionError):
+                return  # it is used, or gone
 
     # ------------------------------------------------------------------ copy-on-write
 

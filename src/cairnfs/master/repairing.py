@@ -7,9 +7,9 @@ Nothing runs before all known servers have reported, or the longest wait for the
 import logging
 from dataclasses import dataclass, field
 
-from cairnfs.errors import CairnError
+from cairnfs.errors import CairnError, StaleVersionError
 from cairnfs.ids import BootId, ChunkHandle, ServerId
-from cairnfs.limits import DATA_CALL_S
+from cairnfs.limits import DATA_CALL_S, JOINER_REST_BYTES
 from cairnfs.master.choosing import Choosing
 from cairnfs.master.inventory import Held
 from cairnfs.master.raising import Raising
@@ -31,6 +31,7 @@ LOOK_BEATS = 2
 AGAIN_BEATS = 5
 """Heartbeats to wait before a failed repair is tried again."""
 SHOWN_MAX = 20
+_JOINS_MAX = 3
 
 
 @dataclass(slots=True)
@@ -69,6 +70,8 @@ class Repairing:
         self._look_again_s = 0.0
         self._sick: dict[ChunkHandle, None] = {}
         self._later: dict[ChunkHandle, float] = {}
+        self._joins: dict[ChunkHandle, int] = {}
+        """How often in a row the copy of a joiner could not follow the writer."""
         self._running: dict[ChunkHandle, None] = {}
         self._is_safe = False
 
@@ -170,6 +173,7 @@ class Repairing:
                 self._sick.pop(handle, None)
                 reign.wanted.pop(handle, None)
                 self._later.pop(handle, None)
+                self._joins.pop(handle, None)
             elif handle not in self._running:
                 if now_s >= self._later.get(handle, 0.0):
                     found.append(health)
@@ -278,27 +282,56 @@ class Repairing:
         row = reign.chunk(handle)
         if row is None or row.closed:
             return
-        joiners = self._strays(handle, row)[: repair.copies]
+        joiners, targets = self._joiners(handle, row, repair.copies)
         sources = reign.live_current(row, handle)
-        holders = tuple(reign.inventory.holders(handle))
-        targets = self._targets(row, repair.copies - len(joiners), sources, without=holders)
+        rest = 0
         reign.copying[handle] = None
         try:
             for target in targets:
                 order = Clone(
                     handle=handle, version=row.version, epoch=reign.epoch, source=sources[0].address, joiner=True
                 )
-                await reign.order(target.address, order, timeout_s=DATA_CALL_S)
                 joiners.append(target.server)
+                try:
+                    cloned = await reign.order(target.address, order, timeout_s=DATA_CALL_S)
+                except StaleVersionError:
+                    continue  # it has promised a number that was burnt: only a raise, above it, brings it back
+                rest = max(rest, cloned.rest)
         finally:
             reign.copying.pop(handle, None)
-        if not joiners:
+        if not joiners or self._is_too_much(handle, rest):
             self._later[handle] = reign.now_s() + AGAIN_BEATS * reign.config.heartbeat_s
             return
         async with reign.turns.hold(handle):
             now = reign.chunk(handle)
             if now is not None and not now.closed and now.version == row.version:
                 await self._raising.open(handle, joiners=joiners)
+
+    def _joiners(self, handle: ChunkHandle, row: ChunkRow, count: int) -> tuple[list[ServerId], list[Session]]:
+        """Return who joins as it is, and to whom the chunk is copied first.
+
+        A member that has restarted may be the one source that is left after a loss of power (rule 12), so nothing
+        marks it incomplete but the raise itself; it missed little. An old replica is no source: it is copied over.
+        """
+        reign = self._reign
+        members = [server for server, _ in row.members]
+        strays = self._strays(handle, row)[:count]
+        old = [one for server in strays if server not in members and (one := reign.sessions.of(server)) is not None]
+        holders = tuple(reign.inventory.holders(handle))
+        new = self._targets(row, count - len(strays), reign.live_current(row, handle), without=holders)
+        return [server for server in strays if server in members], [*old, *new]
+
+    def _is_too_much(self, handle: ChunkHandle, rest: int) -> bool:
+        """Rule 13: a raise holds up the writers, so it copies 4 MiB at most; but a copy less is not borne for ever.
+
+        Ours: a writer that was faster than the copy _JOINS_MAX times in a row waits for the rest.
+        """
+        tries = self._joins.pop(handle, 0) + 1
+        if rest <= JOINER_REST_BYTES or tries >= _JOINS_MAX:
+            return False
+        self._joins[handle] = tries
+        logger.info("joiner cannot follow yet chunk=%016x rest_bytes=%d try=%d", handle, rest, tries)
+        return True
 
     async def _revive(self, repair: Repair) -> None:
         """An open chunk that nobody orders any more: seal it with whoever is there, also with old replicas."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cairnfs.errors import BusyError, CairnError, NotFoundError, TooFewCopiesError
+from cairnfs.errors import CairnError, FencePendingError, NotFoundError, TooFewCopiesError
 from cairnfs.ids import ChunkHandle, InodeId
 from cairnfs.limits import META_CALL_S
 from cairnfs.master.choosing import Choosing
@@ -214,7 +214,7 @@ class Namespace:
         """Wait until no cached place of these can be read any more: in milliseconds, or the end of a serving lease.
 
         Raises:
-            BusyError: not yet. The truncation is done; its retry waits on.
+            FencePendingError: not yet. The truncation is done; its retry waits on.
         """
         reign = self._reign
         waiting = handles
@@ -222,7 +222,7 @@ class Namespace:
         pause_s = 0.005
         while waiting := [handle for handle in waiting if not reign.exclusions.is_quiet(handle, reign.now_s())]:
             if reign.now_s() >= deadline_s:
-                raise BusyError(what="truncate waits until cut chunks cannot be read any more")
+                raise FencePendingError(chunk=waiting[0])
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.2)
 

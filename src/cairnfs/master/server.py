@@ -25,6 +25,7 @@ from cairnfs.master.repairing import Repairing
 from cairnfs.master.serve_locations import serve_locations
 from cairnfs.master.serve_membership import serve_membership
 from cairnfs.master.serve_namespace import Namespace
+from cairnfs.master.serve_operating import serve_operating
 from cairnfs.master.sessions import Known, Sessions
 from cairnfs.master.snapshot import Snapshots
 from cairnfs.master.status import StatusPage
@@ -147,6 +148,7 @@ class Master:
         serve_locations(server, locate)
         serve_membership(server, reign, membership, locate)
         StatusPage(reign, repairing, garbage).serve(server)
+        serve_operating(server, reign, garbage)
         Background(reign, membership=membership, granting=granting, repairing=repairing, garbage=garbage).start()
         return server
 

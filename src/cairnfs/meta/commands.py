@@ -59,6 +59,18 @@ class AddChunk(Command[ChunkReply], kw_only=True):
     index: int
 
 
+class DropEmptyChunk(Command[Done], kw_only=True):
+    """Take the last chunk of a file out of its map: closed at exactly `version` without a byte, and not shared.
+
+    Errors: ChunkMissingError; StaleVersionError (anything else is so: it stays).
+    """
+
+    inode: InodeId
+    index: int
+    handle: ChunkHandle
+    version: ChunkVersion
+
+
 class OpenChunk(Command[ChunkReply], kw_only=True):
     """The result of a raise that ends in a grant (rule 3). To be logged before `Open` is sent.
 

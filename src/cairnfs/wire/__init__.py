@@ -5,6 +5,7 @@
     chunk_reads     anybody → member: bytes, lengths   mutations     client → chain and primary
     orders          primary → members                  membership    chunkserver → master
     master_orders   master → chunkserver, and copies   status        pictures for people
+    operating       client → master: decisions of people
 
 `frame` and `codec` turn messages into bytes. docs/PROTOCOL.md has the byte tables.
 """
@@ -19,6 +20,7 @@ from cairnfs.wire import (
     membership,
     mutations,
     namespace,
+    operating,
     orders,
     status,
 )
@@ -33,5 +35,6 @@ MESSAGES: tuple[ModuleType, ...] = (
     membership,
     master_orders,
     status,
+    operating,
 )
 """The modules whose Request and Reply classes are the protocol."""

@@ -61,8 +61,9 @@ class Length(Reply, tag=0x131):
 class ChunkLength(Request[Length], tag=0x31):
     """Ask the primary for the length; it answers after a round in which all members still hold the version (rule 7).
 
-    `longer_than` and `wait_s`: a follower waits until the length grows beyond (tail -f), at most so long.
-    Errors: NotPrimaryError, NotReadableError.
+    `longer_than` and `wait_s`: a follower waits until the length grows beyond (tail -f), at most so long; it waits
+    without a round, and is refused at once when the role ends. Errors: NotPrimaryError, NotReadableError; BusyError
+    (FOLLOWERS_MAX wait here).
     """
 
     idempotent = True

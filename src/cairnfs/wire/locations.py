@@ -2,10 +2,11 @@
 
 FindChunks ──▶ Places          readers; several chunks per answer, as in the paper
 LeaseChunk ──▶ Places (one)    writers; raises the version, copies a shared chunk or adds a chunk as needed
+DropEmptyTail ──▶ Done         a writer that had a chunk made for bytes that did not come
 """
 
-from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
-from cairnfs.wire.base import U32, U63, Address, Reply, Request
+from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkHandle, ChunkVersion, InodeId, ServerId
+from cairnfs.wire.base import U32, U63, Address, Done, Reply, Request
 from cairnfs.wire.common import ChunkIndex, ChunkPlace, FileOffset
 
 
@@ -54,3 +55,16 @@ class LeaseChunk(Request[Places], tag=0x21):
     append: bool = False
     """For record append: if the chunk cannot get two members, answer TooFewCopiesError at once so that the caller
     goes on in a new chunk (rule 17)."""
+
+
+class DropEmptyTail(Request[Done], tag=0x22):
+    """Take chunk `index` out of the file if it is the last one, is still `handle`, and holds no byte.
+
+    The master closes it first (a raise without a grant), so nobody can write to it meanwhile; in every other case
+    nothing is dropped and the answer is the same. Errors: NoCopyError, BusyError.
+    """
+
+    idempotent = True
+    inode: InodeId
+    index: ChunkIndex
+    handle: ChunkHandle

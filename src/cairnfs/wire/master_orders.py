@@ -145,12 +145,15 @@ class Cloned(Reply, tag=0x176):
     boot: BootId
     length: LengthInChunk
     digest: U63
+    rest: LengthInChunk = 0
+    """`joiner` only: bytes in blocks that the source changed during the last pass, for the raise to copy (rule 13)."""
 
 
 class Clone(Request[Cloned], tag=0x76):
     """Copy a replica from `source`, verified and flushed. Closed chunk: becomes a closed replica of `version`.
 
-    Open chunk (`joiner`): a background copy, marked incomplete; a raise with Reconcile makes it a member (rule 13).
+    Open chunk (`joiner`): a background copy, marked incomplete, and again what changed meanwhile, until `rest` is at
+    most 4 MiB or the writer stays faster for 8 passes; a raise with Reconcile makes it a member (rule 13).
     """
 
     idempotent = True

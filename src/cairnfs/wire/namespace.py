@@ -185,7 +185,8 @@ class Truncate(Request[Status], tag=0x1A):
     """Set a file's length; chunks beyond it are dropped from the file in the same commit (rule 9).
 
     The chunk that the new end cuts is truncated by the client at its primary (`TruncateChunk`) before this.
-    Longer than before: the rest is a hole. Errors: IsFolderError.
+    Longer than before: the rest is a hole. Errors: IsFolderError; FencePendingError (done, but a server that was cut
+    off may still serve a dropped chunk: the same request again waits on).
     """
 
     inode: InodeId

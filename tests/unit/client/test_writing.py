@@ -118,8 +118,8 @@ def test_a_follower_hears_of_growth():
     async def claim(cluster, fs):
         await fs.append("/log", b"abc")
         async with await fs.open("/log") as file:
-            assert await file.grown(2, wait_s=5) == 3
-            assert await file.grown(3, wait_s=0) == 3
+            assert await file.wait_longer(2, wait_s=5) == 3
+            assert await file.wait_longer(3, wait_s=0) == 3
 
     run(claim)
 

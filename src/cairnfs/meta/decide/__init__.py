@@ -40,6 +40,7 @@ _DECIDE: dict[type[Any], Callable[[MetaRead, Any, Choice], Decision[Any]]] = {
     namespace.SetAttributes: attributes.set_attributes,
     namespace.Snapshot: snapshots.take_snapshot,
     commands.AddChunk: chunks.add_chunk,
+    commands.DropEmptyChunk: chunks.drop_empty_chunk,
     commands.OpenChunk: chunks.open_chunk,
     commands.CloseChunk: chunks.close_chunk,
     commands.AddMember: chunks.add_member,

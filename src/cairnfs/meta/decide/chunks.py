@@ -24,6 +24,7 @@ from cairnfs.meta.commands import (
     ChunkReply,
     CloseChunk,
     CopyChunk,
+    DropEmptyChunk,
     HandleReply,
     OpenChunk,
     PurgeDone,
@@ -37,6 +38,7 @@ from cairnfs.meta.records import (
     ChunkClosed,
     ChunkCopied,
     ChunkOpened,
+    ChunksDropped,
     HandleTaken,
     LengthSet,
     MemberAdded,
@@ -75,6 +77,15 @@ def add_chunk(view: MetaRead, command: AddChunk, choice: Choice) -> Decision[Chu
         raise TooFewCopiesError(what="a new chunk", have=0, need=1)
     added = new_chunk(view, choice.placement, inode=command.inode, index=command.index, goal=file.replicas)
     return Decision(ChunkReply(handle=added.handle, row=added_row(added)), [added])
+
+
+def drop_empty_chunk(view: MetaRead, command: DropEmptyChunk, choice: Choice) -> Decision[Done]:
+    row = _closed_row_at(view, command.handle, command.version)
+    is_last = inode_row(view, command.inode).chunks == command.index + 1
+    is_mapped = get_handle(view, command.inode, command.index) == command.handle
+    if not is_last or not is_mapped or row.length or row.references > 1:
+        raise _stale(command.handle, row, command.version)
+    return Decision(Done(), [ChunksDropped(inode=command.inode, first=command.index, now_ns=choice.now_ns)])
 
 
 def open_chunk(view: MetaRead, command: OpenChunk, _choice: Choice) -> Decision[ChunkReply]:
