@@ -110,15 +110,14 @@ def _numbers(only: str) -> list[int]:
 def _without(guard: str) -> "Safeguards":
     import difflib
 
-    from cairnfs.safeguards import Safeguards
+    from cairnfs.safeguards import ALL_ON, Safeguards
+    from cairnfs.sim.run import all_but
 
-    if not guard:
-        return Safeguards()
-    if guard not in Safeguards.__slots__:
+    if guard and guard not in Safeguards.__slots__:
         near = difflib.get_close_matches(guard, Safeguards.__slots__, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`cairn sim ablate --list` shows them"
         raise click.UsageError(f"no guard {guard!r}; {hint}")
-    return Safeguards(**{guard: False})
+    return all_but(guard) if guard else ALL_ON
 
 
 def _load(path: str) -> "Report":

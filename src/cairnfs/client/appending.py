@@ -12,7 +12,7 @@ from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Known, Locations
 from cairnfs.client.mutating import Mutator, crcs_of, token_of
 from cairnfs.client.window import side_by_side
-from cairnfs.errors import ChunkFullError, RecordTooLargeError, TooFewCopiesError
+from cairnfs.errors import ChunkFullError, RecordTooLargeError
 from cairnfs.ids import DataId, InodeId, Sequence
 from cairnfs.limits import PAYLOAD_BYTES_MAX, SMALL_MUTATION_BYTES
 from cairnfs.wire.mutations import AppendRecord
@@ -90,7 +90,7 @@ class Appender:
             send = partial(self._send, view=view, crcs=crcs_of(view), sequence=sequence)
             try:
                 offset = await self._mutator.run(inode, index, send, append=True)
-            except (ChunkFullError, TooFewCopiesError):
+            except ChunkFullError:
                 is_full = True
                 return None
             finally:
@@ -114,10 +114,10 @@ class Appender:
             try:
                 send = partial(self._send, view=view, crcs=crcs, sequence=sequence)
                 offset = await self._mutator.run(inode, index, send, append=True)
-            except (ChunkFullError, TooFewCopiesError) as error:
+            except ChunkFullError:
                 # Rule 17: a full chunk, or one with too few members left, is left behind.
                 self._locations.forget(inode, index)
-                if is_last_try or (isinstance(error, TooFewCopiesError) and number > 1):
+                if is_last_try:
                     raise
                 index = max(index + 1, await self._find_last(inode))
                 continue

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cairnfs.client.connection import Connection
 from cairnfs.env.addresses import split_address
-from cairnfs.errors import BadRequestError, CairnError, ChunkFullError, PeerError, TooFewCopiesError
+from cairnfs.errors import BadRequestError, CairnError, ChunkFullError, PeerError
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, InodeId, ServerId
 from cairnfs.limits import LOCATIONS_MAX
 from cairnfs.tasks import Turns
@@ -156,7 +156,7 @@ class Locations:
 
         Raises:
             TooFewCopiesError, NoCopyError: no set could be made now. NotFoundError: no such chunk, not `create`.
-            ChunkFullError: `append`, and another chunk follows.
+            ChunkFullError: `append`, and records go to another chunk.
         """
         async with self._turns.hold(("lease", inode, index)):
             known = self.peek(inode, index)
@@ -176,7 +176,7 @@ class Locations:
                 request,
                 timeout_s=self._connection.config.data_timeout_s,
                 # Rule 17: the record goes to another chunk, now.
-                final=(ChunkFullError, TooFewCopiesError) if append else (),
+                final=(ChunkFullError,) if append else (),
             )
             if len(places.places) != 1:
                 raise PeerError(what=f"lease answered with {len(places.places)} places", peer="master")

@@ -29,7 +29,6 @@ from cairnfs.errors import (
     DataMissingError,
     FencePendingError,
     LostWritesError,
-    TooFewCopiesError,
 )
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, DataId, InodeId, ServerId
 from cairnfs.limits import BLOCK_BYTES, ORDER_TIMEOUT_S
@@ -68,7 +67,7 @@ class Mutator:
         """Return what `send` returns at the chunk's primary, retried within the data deadline.
 
         `send` is called with each place anew and must repeat its first sequence. `create`: add the chunk if it is
-        missing. `append`: rather fail with TooFewCopiesError at once than wait for a second member (rule 17).
+        missing. `append`: rather fail with ChunkFullError at once than wait for a second member (rule 17).
         `plain`: a write or truncation, which must not happen twice (rule 11): when a try may have happened and
         continuity was broken since, the filter of sequences may be gone with it, so it fails instead of being repeated.
 
@@ -77,18 +76,16 @@ class Mutator:
         """
         attempts = _Attempts(self._locations, inode, index, send, create, append, plain)
         try:
-            result = await with_retries(
+            return await with_retries(
                 attempts.once_more,
                 random=self._connection.env.random,
                 clock=self._connection.env.clock,
                 timeout_s=self._connection.config.data_timeout_s,
                 extends=(FencePendingError,),
+                final=_FINAL,
             )
         finally:
             self._connection.counters.retries += max(0, attempts.count - 1)
-        if isinstance(result, _Final):
-            raise result.error
-        return result
 
     async def push(self, known: Known, data: Buffer, crcs: list[int]) -> DataId:
         """Send bytes along the chain of members, nearest first; return the name they go by. GFS paper, section 3.2.
@@ -165,13 +162,6 @@ def crcs_of(data: Buffer) -> list[int]:
     return piece_crcs(data, BLOCK_BYTES)
 
 
-class _Final:
-    """Takes an error past the retries."""
-
-    def __init__(self, error: CairnError) -> None:
-        self.error = error
-
-
 @dataclass(slots=True)
 class _Attempts(Generic[T]):
     """The tries of one mutation, and what they taught about the primary."""
@@ -190,29 +180,22 @@ class _Attempts(Generic[T]):
     _accused: Accused = NOBODY
     _last_version: ChunkVersion = NO_VERSION
 
-    async def once_more(self) -> T | _Final:
+    async def once_more(self) -> T:
         self.count += 1
-        try:
-            known = await self._locations.lease(
-                self._inode,
-                self._index,
-                create=self._create,
-                not_this=self._refused,
-                append=self._append,
-                accused=self._accused,
-            )
-        except (TooFewCopiesError, ChunkFullError) as error:
-            if self._append:
-                return _Final(error)
-            raise
+        known = await self._locations.lease(
+            self._inode,
+            self._index,
+            create=self._create,
+            not_this=self._refused,
+            append=self._append,
+            accused=self._accused,
+        )
         since = self._maybe_since
         if self._plain and since is not None and known.place.broken_at > since:
-            return _Final(LostWritesError(chunk=known.place.handle, since=since))
+            raise LostWritesError(chunk=known.place.handle, since=since)
         try:
             return await self._send(known)
-        except _FINAL as error:
-            return _Final(error)
-        except _SAME_LEASE:
+        except (*_FINAL, *_SAME_LEASE):
             raise
         except CairnError as error:
             self._learn(known, error)

@@ -117,7 +117,7 @@ class Locate:
         """Rule 17: records are appended to the last chunk only, or one could come to stand before an earlier one.
 
         Raises:
-            ChunkFullError: another chunk follows.
+            ChunkFullError: another chunk follows, and that is where records go.
         """
         if request.append:
             with self._reign.store.read() as view:
@@ -195,8 +195,10 @@ class Locate:
             suspects.append(request.suspect)
         try:
             return await self._raising.open(found.handle, suspects=suspects, near=request.near, avoid=avoid)
-        except TooFewCopiesError:
+        except TooFewCopiesError as error:
             self._reign.wanted[found.handle] = None  # repair it first
+            if request.append:
+                raise ChunkFullError(chunk=found.handle) from error  # rule 17: goes on in a new chunk
             raise
 
     # ------------------------------------------------------------------ reports of primaries

@@ -13,7 +13,7 @@ from cairnfs.errors import CairnError
 from cairnfs.safeguards import Safeguards
 from cairnfs.sim.cluster import QUICK
 from cairnfs.sim.loop import SimError
-from cairnfs.sim.run import run_seed
+from cairnfs.sim.run import all_but, run_seed
 from cairnfs.sim.scenes.guards import QUIET, SCENES
 from cairnfs.sim.stage import Stage
 from cairnfs.sim.swarm import quiet
@@ -50,7 +50,7 @@ def play_scene(guard: str, seed: int, safeguards: Safeguards) -> None:
 
 def ablate_one(guard: str, *, scenes: int, storms: int, first: int) -> Ablation:
     """Look for a seed that shows that the safeguard is missing."""
-    off = Safeguards(**{guard: False})
+    off = all_but(guard)
     found = Ablation(guard=guard)
     for number in range(scenes if guard in SCENES else 0):
         try:

@@ -116,6 +116,11 @@ def run_seed(
     return report
 
 
+def all_but(guard: str) -> Safeguards:
+    """Return the safeguards with one of them off."""
+    return Safeguards(**{guard: False})
+
+
 def _describe(error: BaseException) -> str:
     """Return the error and what it came from, in one line each."""
     lines = []

@@ -41,7 +41,7 @@ class LeaseChunk(Request[Places], tag=0x21):
     new version is open.
 
     Errors: NoCopyError, TooFewCopiesError (rule 19), NotFoundError (no such chunk and not `create`), ChunkFullError
-    (`append`, and another chunk follows: rule 17).
+    (`append`, and records go to another chunk: rule 17).
     """
 
     idempotent = True
@@ -53,8 +53,8 @@ class LeaseChunk(Request[Places], tag=0x21):
     """The version whose primary did not serve the caller: the master probes its members once and raises (rule 20)."""
     suspect: ServerId = NO_SERVER
     append: bool = False
-    """For record append: if the chunk cannot get two members, answer TooFewCopiesError at once so that the caller
-    goes on in a new chunk (rule 17)."""
+    """For record append: only to the last chunk. If that cannot get two members, answer ChunkFullError at once, so that
+    the caller goes on in a new one (rule 17)."""
 
 
 class DropEmptyTail(Request[Done], tag=0x22):
