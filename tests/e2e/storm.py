@@ -37,9 +37,10 @@ SETTINGS = {
 KINDS = ["appender"] * 2 + [f"overwriter-{share}" for share in range(OVERWRITERS)] + ["namer"] * 2
 KINDS += [f"reader-{place}" for place in range(READERS)]
 VICTIMS = ("master", "primary", "primary", "secondary", "secondary", "client", "client", "two")
-FAULT_S_MAX = 3.0
-"""A stopped process is silent so long at most: longer than the master waits before it calls a server dead."""
-BETWEEN_OPERATIONS_MAX = 120
+FAULT_S_MAX = 5.0
+"""A process is dead or silent so long at most: longer than a serving lease and than the master waits for a server."""
+BETWEEN_OPERATIONS_MAX = 100
+DURING_OPERATIONS_MAX = 1000
 QUIET_S = 60.0
 """How long the cluster may need until everything is whole again."""
 
@@ -123,9 +124,9 @@ class Storm:
 
     # ---- pace
 
-    def let_work(self, timeout_s):
+    def let_work(self, timeout_s, operations_max=DURING_OPERATIONS_MAX):
         """Wait for a random number of further operations, at most so long."""
-        target = self.operations() + self.chance.randrange(1, BETWEEN_OPERATIONS_MAX)
+        target = self.operations() + self.chance.randrange(1, operations_max)
         wait_until(lambda: self.operations() >= target, timeout_s)
 
     def await_healed(self, fs):
@@ -246,7 +247,7 @@ def run(folder, seed, seconds):
                 storm.start_worker(kind)
             deadline_s = monotonic() + seconds
             while monotonic() < deadline_s:
-                storm.let_work(FAULT_S_MAX)
+                storm.let_work(FAULT_S_MAX, BETWEEN_OPERATIONS_MAX)
                 storm.hit(fs)
             storm.say("the end: stop the clients")
             storm.stop_workers()
