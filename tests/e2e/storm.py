@@ -36,11 +36,13 @@ SETTINGS = {
 }  # fmt: skip
 KINDS = ["appender"] * 2 + [f"overwriter-{share}" for share in range(OVERWRITERS)] + ["namer"] * 2
 KINDS += [f"reader-{place}" for place in range(READERS)]
-VICTIMS = ("master", "primary", "primary", "secondary", "secondary", "client", "client", "two")
+DECK = [(what, victim) for what in ("kill", "stop") for victim in ("master", "primary", "secondary", "client")]
+DECK += [("both", "two")]
+"""Shuffled and played to its end again and again, so that a short run meets each of them once."""
 FAULT_S_MAX = 5.0
 """A process is dead or silent so long at most: longer than a serving lease and than the master waits for a server."""
 BETWEEN_OPERATIONS_MAX = 100
-DURING_OPERATIONS_MAX = 1000
+DURING_OPERATIONS_MAX = 500
 QUIET_S = 60.0
 """How long the cluster may need until everything is whole again."""
 
@@ -67,6 +69,10 @@ class Storm:
     workers: list = field(default_factory=list)
     faults: list = field(default_factory=list)
     done: Counter = field(default_factory=Counter)
+    deck: list = field(default_factory=list)
+    hits: int = 0
+    free_after_s: float = 0.0
+    """The longest time until a dead client's file could be appended to and read."""
     last_victim: str = ""
     started: int = 0
     began_s: float = field(default_factory=monotonic)
@@ -137,9 +143,9 @@ class Storm:
 
     def hit(self, fs):
         """One fault, from its choice to the end of it."""
-        what = self.chance.choice(["kill", "stop"])
-        victim = self.chance.choice(VICTIMS)
-        what = "both" if victim == "two" else what
+        if not self.deck:
+            self.deck = self.chance.sample(DECK, len(DECK))
+        what, victim = self.deck.pop()
         lasts_s = self.chance.uniform(0, FAULT_S_MAX)
         self.done[f"{what} {victim}"] += 1
         if victim == "client":
@@ -156,12 +162,12 @@ class Storm:
             self.hit_server(name, what, lasts_s)
             self.last_victim = name
         self.look_at_workers()
+        self.hits += 1
 
     def hit_two(self, fs, lasts_s):
         """The primary dies while a secondary is silent: what was acked is on the third, and waits for the second."""
-        silent, dead = self.member(fs, "secondary"), self.member(fs, "primary")
-        if silent == dead:
-            return
+        primary, others = self.members(fs)
+        dead, silent = primary or others.pop(), self.chance.choice(others)
         self.say(f"stop {silent} and kill {dead} for at most {lasts_s:.1f} s")
         self.cluster.pause(silent)
         self.let_work(lasts_s)
@@ -183,13 +189,18 @@ class Storm:
             self.cluster.resume(name)
 
     def member(self, fs, role):
-        """Return the name of the present primary, or of another member, of a chunk that is written."""
+        primary, others = self.members(fs)
+        return primary if primary is not None and role == "primary" else self.chance.choice(others)
+
+    def members(self, fs):
+        """Return (present primary or None, other members) of a chunk that is written, as names."""
         path = self.chance.choice([LOG, CELLS_FILE])
         chunks = fs.chunk_table(path) or fs.chunk_table(CELLS_FILE)
         chunk = chunks[-1] if path == LOG else self.chance.choice(chunks)
-        members = [each for each in chunk.replicas if each.current]
-        wanted = [each for each in members if (each.server == chunk.primary) == (role == "primary")]
-        return self.cluster.named(self.chance.choice(wanted or members or chunk.replicas).address)
+        replicas = [each for each in chunk.replicas if each.current] or chunk.replicas
+        primary = [self.cluster.named(each.address) for each in replicas if each.server == chunk.primary]
+        others = [self.cluster.named(each.address) for each in replicas if each.server != chunk.primary]
+        return (primary[0] if primary and others else None), others or primary
 
     def hit_client(self, fs, what, lasts_s):
         worker = self.chance.choice([one for one in self.workers if not one.kind.startswith("reader")])
@@ -223,9 +234,7 @@ class Storm:
             return
         if found != record:
             self.wrong(f"{path} gives {found!r} where {record!r} was appended")
-        self.done["seconds until a dead client's file was free, at most"] = max(
-            self.done["seconds until a dead client's file was free, at most"], round(monotonic() - began_s, 1)
-        )
+        self.free_after_s = max(self.free_after_s, monotonic() - began_s)
 
     def unfinished(self, fs, worker):
         """Return the file that a killed namer was writing, or a new one in its folder."""
@@ -236,7 +245,10 @@ class Storm:
 
 
 def run(folder, seed, seconds):
-    """Storm for so many seconds, then check everything; return the storm, whose `faults` are empty if all was well."""
+    """Storm for so many seconds and until each fault was met, then check everything; return the storm.
+
+    Its `faults` are empty if all was well.
+    """
     print(f"storm seed {seed}, {seconds:g} s, in {folder}", flush=True)
     cluster = ProcessCluster(folder / "cluster", chunkservers=CHUNKSERVERS, cluster=SMALL, master_settings=SETTINGS)
     storm = Storm(folder, seed, cluster)
@@ -246,7 +258,7 @@ def run(folder, seed, seconds):
             for kind in KINDS:
                 storm.start_worker(kind)
             deadline_s = monotonic() + seconds
-            while monotonic() < deadline_s:
+            while monotonic() < deadline_s or storm.hits < len(DECK):
                 storm.let_work(FAULT_S_MAX, BETWEEN_OPERATIONS_MAX)
                 storm.hit(fs)
             storm.say("the end: stop the clients")
@@ -260,6 +272,7 @@ def run(folder, seed, seconds):
             for worker in storm.workers:
                 worker.process.kill()
                 worker.process.wait()
+    storm.say("stopped")
     check_nothing_runs(storm)
     return storm
 
@@ -285,7 +298,8 @@ def check_nothing_runs(storm):
 
 def report(storm):
     """Print what happened."""
-    print(f"{storm.operations()} operations of clients, checked as they came")
+    print(f"{storm.operations()} operations of clients, checked as they came; {storm.hits} faults")
+    print(f"a dead client's file was free after {storm.free_after_s:.1f} s at most")
     for what, count in sorted(storm.done.items()):
         print(f"{what}: {count}")
 

@@ -2,9 +2,10 @@
 
 import os
 
-from tests.e2e.storm import report, run
+from tests.e2e.storm import DECK, report, run
 
-STORM_S = 15.0
+STORM_S = 0.0
+"""No longer than until each kind of fault was met once."""
 
 
 def test_a_storm_of_kills_and_stops_breaks_no_promise(tmp_path):
@@ -16,5 +17,5 @@ def test_a_storm_of_kills_and_stops_breaks_no_promise(tmp_path):
     storm = run(tmp_path, seed, STORM_S)
     report(storm)
     assert storm.faults == []
-    assert storm.operations() > 500
-    assert sum(count for what, count in storm.done.items() if what.startswith(("kill", "stop", "both"))) >= 5
+    assert storm.operations() > 100
+    assert all(storm.done[f"{what} {victim}"] for what, victim in DECK)
