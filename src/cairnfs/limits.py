@@ -96,6 +96,8 @@ MARKS_TICK_S = 0.25
 """How often an idle primary tells its last watermarks, and ends leases that have run out. Rule 7: 0.1 to 1 s."""
 TRASH_TICK_S = 60.0
 """How often a chunkserver looks for deleted replicas whose time in the trash is over."""
+SPACE_TICK_S = 2.0
+"""How often it asks its file systems what is free: so long a disk that has space again is still called full."""
 STOP_CLOSE_S = 3.0
 """What a stopping chunkserver gives its chunks to close; then the master raises them (SIGTERM must end in 10 s)."""
 CHUNK_QUEUE_MAX = 1024

@@ -19,9 +19,12 @@ def parse_path(path: AnyPath) -> bytes:
     """Return the normal form of an absolute path; `.`, `//` and `..` are folded as text.
 
     Raises:
-        BadNameError: relative, NUL inside, a name over 255 bytes or a path over 4096.
+        BadNameError: relative, NUL inside, lone surrogates, a name over 255 bytes or a path over 4096.
     """
-    raw = os.fsencode(path)
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise BadNameError(path=ascii(path), why="not text, and not bytes that were read as text") from error
     if not raw.startswith(b"/"):
         raise BadNameError(path=show(raw), why="a path starts with /")
     names: list[bytes] = []

@@ -17,6 +17,9 @@ _FACTOR = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 _TIME = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 
+_DIGITS_MAX = 30
+"""Far more than any size or time has, far less than becomes infinite."""
+
 
 def parse_size(text: str) -> int:
     """Return bytes for "64", "64K", "1.5 GiB"; units are powers of 1024.
@@ -27,7 +30,7 @@ def parse_size(text: str) -> int:
     found = _SIZE.match(text)
     if found is None:
         raise ValueError(f"not a size: {text!r}; expected for example 512M or 1.5GiB")
-    return int(float(found[1]) * _FACTOR[found[2].lower()])
+    return int(_finite(found[1]) * _FACTOR[found[2].lower()])
 
 
 def parse_time(text: str) -> float:
@@ -39,7 +42,13 @@ def parse_time(text: str) -> float:
     found = _TIME.match(text)
     if found is None:
         raise ValueError(f"not a time: {text!r}; expected for example 10s, 500ms or 3d")
-    return float(found[1]) * _SECONDS[found[2]]
+    return _finite(found[1]) * _SECONDS[found[2]]
+
+
+def _finite(digits: str) -> float:
+    if len(digits) > _DIGITS_MAX:
+        raise ValueError(f"not a number of at most {_DIGITS_MAX} digits: {digits[:_DIGITS_MAX]}...")
+    return float(digits)
 
 
 def format_size(size_bytes: int) -> str:

@@ -143,6 +143,11 @@ class DataDisk:
         if growth_bytes > self.free_bytes:
             raise DiskFullError(where=self.folder)
 
+    def check_room(self, growth_bytes: int) -> None:
+        """The same on the loop, by what was free when it was last asked: to refuse before others are troubled."""
+        if growth_bytes > self.free_bytes:
+            raise DiskFullError(where=self.folder)
+
     def submit_header(self, replica: Replica, state: ReplicaState) -> Entry:
         """Give a new header to the journal; it is the replica's state once it is durable."""
         replica.header_sequence += 1

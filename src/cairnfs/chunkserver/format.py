@@ -232,7 +232,7 @@ def decode_disk_file(data: bytes, *, where: str) -> DiskFile:
             raise FormatError(where=where, why=f"written in {age} format {number}; this program knows {FORMAT}")
         content = msgspec.json.decode(data, type=DiskFile)
         _check_disk_file(content)
-    except (msgspec.DecodeError, ValueError, AssertionError) as error:
+    except (msgspec.DecodeError, ValueError, AssertionError, RecursionError) as error:
         raise FormatError(where=where, why=f"not a DISK file: {error}") from error
     return content
 

@@ -5,7 +5,7 @@ import logging
 
 from cairnfs.chunkserver.context import Context
 from cairnfs.errors import CairnError
-from cairnfs.limits import MARKS_TICK_S, ORDER_TIMEOUT_S, TRASH_TICK_S
+from cairnfs.limits import MARKS_TICK_S, ORDER_TIMEOUT_S, SPACE_TICK_S, TRASH_TICK_S
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.orders import CommitMark, CommitMarks
 
@@ -51,14 +51,23 @@ def close_idle(context: Context) -> None:
 
 
 async def empty_trash(context: Context) -> None:
-    """Unlink deleted replicas after their time in the trash. Rule 22."""
+    """Unlink deleted replicas after their time in the trash, or at once where no further chunk fits. Rule 22.
+
+    The free space that the master hears of is asked for here, because on a full disk no write asks any more.
+    """
+    emptied_s = context.now_s()
     while True:  # until the nursery stops
-        await asyncio.sleep(TRASH_TICK_S)
+        await asyncio.sleep(SPACE_TICK_S)
         settings = context.standing.settings
         if settings is None:
             continue
-        is_full = any(not usage.free and not usage.failed for usage in context.store.usage())
         try:
-            await context.store.empty_trash(0.0 if is_full else settings.trash_s)
+            await context.store.look_at_space()
+            room = context.geometry.chunk_bytes
+            is_full = any(usage.free < room and not usage.failed for usage in context.store.usage())
+            if is_full or context.now_s() >= emptied_s + TRASH_TICK_S:
+                emptied_s = context.now_s()
+                if await context.store.empty_trash(0.0 if is_full else settings.trash_s):
+                    await context.store.look_at_space()
         except CairnError as error:
             logger.warning("replica trash not emptied why=%s", error)

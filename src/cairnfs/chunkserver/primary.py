@@ -267,6 +267,7 @@ class Primary:
                 break
             self._queue.popleft()
             try:
+                self._check_room(work, offset)
                 batch.add(self.context, work, offset=offset, serial=Serial(self.next_serial))
             except CairnError as error:
                 self.finish(work, error)
@@ -274,6 +275,13 @@ class Primary:
             self.next_serial += 1
             self.next_length = work.length_after(self.next_length, offset)
         return batch if batch.works else None
+
+    def _check_room(self, work: Work, offset: int) -> None:
+        """Rule 26: refuse here what our own disk would: once it has a serial, a refusal costs a raise."""
+        growth = work.length_after(self.next_length, offset) - self.next_length
+        if growth > 0:
+            store = self.context.store
+            store.disk_of(self.context.replica(self.chunk.handle)).check_room(growth)
 
     def _place(self, work: Work) -> int | None:
         if work.kind is not WorkKind.APPEND:

@@ -210,7 +210,7 @@ class Store:
             raise error
         return result  # type: ignore[return-value]  # of type T whenever there is no error
 
-    def _disk_of(self, replica: Replica) -> DataDisk:
+    def disk_of(self, replica: Replica) -> DataDisk:
         return self._disks[replica.disk_id]
 
     # ------------------------------------------------------------ headers
@@ -243,7 +243,7 @@ class Store:
         """
         if changes.get("closed"):
             await self.flush(replica)
-        await self._finish(lifecycle.set_header(self._disk_of(replica), replica, changes))
+        await self._finish(lifecycle.set_header(self.disk_of(replica), replica, changes))
 
     # ------------------------------------------------------------ replicas come and go
 
@@ -268,7 +268,7 @@ class Store:
         Raises:
             BusyError, DiskFullError, DiskFailedError: as `create`.
         """
-        disk = self._disk_of(source)
+        disk = self.disk_of(source)
         state = lifecycle.new_state(handle, version, epoch)
         return await self._finish(self._enter(disk, handle, lifecycle.clone(disk, source, state)))
 
@@ -301,7 +301,7 @@ class Store:
         # Until its files have moved, nobody makes the same chunk anew.
         self._creating[replica.handle] = None
         wall_ns = self._env.clock.wall_ns()
-        job = lifecycle.remove(self._disk_of(replica), replica, wall_ns=wall_ns, quarantine=quarantine)
+        job = lifecycle.remove(self.disk_of(replica), replica, wall_ns=wall_ns, quarantine=quarantine)
         await self._finish(self._leave(replica.handle, job))
 
     async def _leave(self, handle: ChunkHandle, job: Coroutine[Any, Any, None]) -> None:
@@ -322,6 +322,11 @@ class Store:
     def usage(self) -> list[DiskUsage]:
         """Return how each disk stands, in the order of the folders."""
         return [disk.usage() for disk in self._disks.values()]
+
+    async def look_at_space(self) -> None:
+        """Ask every file system what is free: also what others used or freed, and what was deleted, counts."""
+        for disk in self._disks.values():
+            await disk.run(lambda disk=disk: disk.check_space(0))  # type: ignore[misc]
 
     # ------------------------------------------------------------ bytes
 
@@ -345,7 +350,7 @@ class Store:
             DiskFullError: nothing was written. DiskFailedError: unknown; the disk is out of use.
         """
         await self._finish(
-            mutate.apply(self._disk_of(replica), replica, offset, data, crcs, serial=serial, durable=durable)
+            mutate.apply(self.disk_of(replica), replica, offset, data, crcs, serial=serial, durable=durable)
         )
 
     async def truncate(self, replica: Replica, length: int, *, serial: Serial) -> None:
@@ -354,11 +359,11 @@ class Store:
         Raises:
             ChunkCorruptError: the block that becomes the last is damaged. Nothing was changed.
         """
-        await self._finish(mutate.truncate(self._disk_of(replica), replica, length, serial=serial))
+        await self._finish(mutate.truncate(self.disk_of(replica), replica, length, serial=serial))
 
     async def flush(self, replica: Replica) -> None:
         """All that was applied before the call survives a power loss when it returns (not with "memory")."""
-        await self._finish(flushing.flush(self._disk_of(replica), replica))
+        await self._finish(flushing.flush(self.disk_of(replica), replica))
 
     async def write_block(self, replica: Replica, block: int, data: Buffer, crc: int) -> None:
         """Replace a whole block of an incomplete replica; a short block becomes the last one. Not flushed.
@@ -366,7 +371,7 @@ class Store:
         Raises:
             ChecksumError: nothing was stored.
         """
-        await self._finish(mutate.write_block(self._disk_of(replica), replica, block, data, crc))
+        await self._finish(mutate.write_block(self.disk_of(replica), replica, block, data, crc))
 
     async def read(self, replica: Replica, offset: int, buffer: memoryview) -> tuple[int, list[tuple[int, int, int]]]:
         """Fill `buffer`; return how many bytes, and (block, crc, valid length) of each touched block, of one moment.
@@ -376,11 +381,11 @@ class Store:
         Raises:
             ChunkCorruptError: the file is shorter than it must be. NotReadableError: overwritten all the time.
         """
-        return await reads.read(self._disk_of(replica), replica, offset, buffer)
+        return await reads.read(self.disk_of(replica), replica, offset, buffer)
 
     async def verify(self, replica: Replica, block: int) -> bool:
         """True if a block fits its checksum."""
-        return await reads.verify(self._disk_of(replica), replica, block)
+        return await reads.verify(self.disk_of(replica), replica, block)
 
     async def read_verified(self, replica: Replica, offset: int, length: int) -> memoryview:
         """Return the bytes, at most to the end; each touched block was verified.
@@ -388,7 +393,7 @@ class Store:
         Raises:
             ChunkCorruptError: one does not fit. NotReadableError: as `read`.
         """
-        return await reads.read_verified(self._disk_of(replica), replica, offset, length)
+        return await reads.read_verified(self.disk_of(replica), replica, offset, length)
 
 
 __all__ = ["DiskUsage", "Replica", "ReplicaState", "Store"]

@@ -135,7 +135,7 @@ def _variables(role: str) -> Iterator[_Layer]:
 def _file(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and tables without end
         raise SettingError(what=f"{path} is not TOML: {error}") from error
     except OSError as error:
         raise SettingError(what=f"cannot read {path}: {error.strerror}") from error

@@ -6,6 +6,8 @@ IPv6 hosts stand in brackets: "[::1]:7400".
 from cairnfs.errors import BadRequestError
 
 PORT_MAX = 65_535
+PORT_DIGITS_MAX = 5
+"""Python refuses to turn thousands of digits into a number, with an error of its own."""
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -19,7 +21,8 @@ def split_address(address: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise BadRequestError(what=f"not an address: {address!r}; an IPv6 host stands in brackets: [::1]:7400")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+    is_number = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS_MAX
+    if not (colon and host and is_number and int(port) <= PORT_MAX):
         raise BadRequestError(what=f"not an address: {address!r}; expected host:port")
     return host, int(port)
 

@@ -1,11 +1,11 @@
 """The base class of all errors, and how an error crosses the wire."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from cairnfs.ids import ChunkVersion
+import msgspec
 
 _PEER_ERROR = 1004
 
@@ -37,8 +37,8 @@ class CairnError(Exception):
         return _rebuild, (self.code, asdict(self))
 
 
-def _rebuild(code: int, fields: dict[str, Any]) -> CairnError:
-    return decode_error(code, fields)
+def _rebuild(code: int, values: dict[str, Any]) -> CairnError:
+    return decode_error(code, values)
 
 
 def encode_error(error: CairnError) -> tuple[int, dict[str, Any]]:
@@ -46,17 +46,17 @@ def encode_error(error: CairnError) -> tuple[int, dict[str, Any]]:
     return error.code, asdict(error)
 
 
-def decode_error(code: int, fields: dict[str, Any]) -> CairnError:
-    """Return the error a peer sent; an unknown number or odd fields become a `PeerError`."""
+def decode_error(code: int, values: dict[str, Any]) -> CairnError:
+    """Return the error a peer sent; an unknown number or odd fields become a `PeerError`.
+
+    The types are checked here because `str()` of an error relies on them, wherever it is called.
+    """
     kind = CairnError.by_code.get(code)
     try:
         if kind is not None:
-            return kind(**{name: _as_version(value) for name, value in fields.items()})
-    except TypeError:
+            types = {field.name: field.type for field in fields(kind)}
+            return kind(**{name: msgspec.convert(value, types.get(name, Any)) for name, value in values.items()})
+    except (TypeError, msgspec.ValidationError):
         pass
     unknown: Callable[..., CairnError] = CairnError.by_code[_PEER_ERROR]
-    return unknown(what=f"error {code} with fields {sorted(fields)}", peer="")
-
-
-def _as_version(value: object) -> object:
-    return ChunkVersion(*value) if isinstance(value, list | tuple) and len(value) == 2 else value
+    return unknown(what=f"error {code} with fields {sorted(values)}", peer="")

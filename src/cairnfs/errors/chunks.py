@@ -170,7 +170,7 @@ class ChunkOpenError(CairnError):
     chunks: list[ChunkHandle]
 
     def __str__(self) -> str:
-        return f"{len(self.chunks)} chunks are open, the first is {format_handle(self.chunks[0])}"
+        return f"{len(self.chunks)} chunks are open: {', '.join(map(format_handle, self.chunks[:1]))}"
 
 
 @dataclass(eq=False, kw_only=True)

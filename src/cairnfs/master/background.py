@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from cairnfs.errors import NotLeaderError
+from cairnfs.errors import DiskFailedError, DiskFullError, NotLeaderError
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.granting import Granting
 from cairnfs.master.membership import Membership
@@ -54,7 +54,7 @@ class Background:
             await asyncio.sleep(period_s)
             try:
                 await job()
-            except NotLeaderError:
+            except (NotLeaderError, DiskFullError, DiskFailedError):
                 logger.warning("timer stopped: not the leader timer=%s", name)
             except Exception:
                 logger.exception("timer failed timer=%s", name)
@@ -65,8 +65,7 @@ class Background:
         """End sessions of servers that are dead, and tell primaries whose fences are done by now."""
         reign = self._reign
         if not reign.store.healthy:
-            logger.error("metadata store has failed: stepping down")
-            reign.is_deposed = True
+            await reign.step_down()
             return
         for session in reign.sessions.dead(reign.now_s()):
             logger.warning("server is dead server=%d address=%s", session.server, session.address)

@@ -8,6 +8,7 @@ Invariants:
 """
 
 import asyncio
+import copy
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Reign:
     revoked: dict[ChunkHandle, ChunkVersion] = field(default_factory=dict)
     """Last results whose lease is over, since a member has promised more (rule 2); a raise that failed leaves them."""
     is_deposed: bool = False
+    store_failure: CairnError | None = None
+    """Why the metadata store is of no use any more."""
     rolled_back: str = ""
     """Rule 22: why this master's metadata seem to be older than the cluster: no deletion then."""
     _counter: int = 0
@@ -138,18 +141,32 @@ class Reign:
         return version == row.version
 
     def check_leads(self) -> None:
-        """Raises NotLeaderError if this master was deposed."""
+        """Raises NotLeaderError if this master was deposed, or what its store failed with."""
         if self.is_deposed:
-            raise NotLeaderError()
+            raise self._not_leader()
 
     async def prove(self) -> None:
         """Rule 1: answers that say what is current rest on a proof begun after the question.
 
         Raises:
             NotLeaderError: no proof.
+            DiskFullError, DiskFailedError: the metadata store has failed with it; a restart opens it anew.
         """
         if self.is_deposed or not await self.coordinator.prove():
-            raise NotLeaderError()
+            raise self._not_leader()
+
+    def _not_leader(self) -> CairnError:
+        """A person can do something about a full disk, and nothing about "not the leader"."""
+        return NotLeaderError() if self.store_failure is None else copy.copy(self.store_failure)
+
+    async def step_down(self) -> None:
+        """The store has failed: nothing is written any more, and nobody is told what is current."""
+        try:
+            await self.store.write(lambda _: None)
+        except CairnError as error:
+            self.store_failure = error
+        logger.error("metadata store has failed: stepping down why=%s", self.store_failure)
+        self.is_deposed = True
 
     # ------------------------------------------------------------------ orders
 

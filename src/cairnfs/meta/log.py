@@ -99,13 +99,14 @@ def verify(view: MetaRead) -> list[str]:
     state = get_log_state(view)
     expected, chain, size = state.first, state.base_chain, 0
     for raw_key, row in view.scan(LOG):
-        (index,) = U64.unpack(raw_key)
-        if index != expected:
-            return [f"log: row {index} where {expected} should be"]
+        if raw_key != key(expected):
+            return [f"log: row {int.from_bytes(raw_key, 'big')} where {expected} should be"]
+        if len(row) < HEAD_BYTES:
+            return [f"log: row {expected} has {len(row)} bytes"]
         chain = crc32c(memoryview(row)[HEAD_BYTES:], crc32c(row[: HEAD.size], chain))
         if chain != CHAIN.unpack_from(row, HEAD.size)[0]:
-            return [f"log: row {index} breaks the chain"]
-        expected, size = index + 1, size + len(row)
+            return [f"log: row {expected} breaks the chain"]
+        expected, size = expected + 1, size + len(row)
     if (expected, chain, size) != (state.next, state.chain, state.size_bytes):
         return [f"log: ends at {expected} ({size} bytes), but {state.next} ({state.size_bytes} bytes) is written"]
     return []

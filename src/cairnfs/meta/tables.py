@@ -362,7 +362,7 @@ def read_identity(view: MetaRead) -> Identity | None:
         found = msgspec.msgpack.decode(_decode_format(raw)[0], type=int)
         if found == FORMAT:
             return _decode_identity(raw)
-    except (msgspec.MsgspecError, IndexError) as error:
+    except (msgspec.MsgspecError, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(where="metadata store", why=f"its identity cannot be read: {error}") from error
     raise FormatError(
         where="metadata store",

@@ -7,9 +7,10 @@ from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.config import ClusterConfig, MasterConfig
 from cairnfs.env.memory import MemoryMachine, memory_env
-from cairnfs.errors import FormatError, SettingError
+from cairnfs.errors import DiskFullError, FormatError, NotLeaderError, SettingError
 from cairnfs.master.server import Master, initialise
 from cairnfs.sim.world import pass_time
+from cairnfs.wire.namespace import CreateFile, MakeFolder, Stat
 from cairnfs.wire.status import GetChunkTable, GetClusterInfo, GetCounters, GetStatus
 
 
@@ -52,6 +53,29 @@ def test_each_start_is_a_new_epoch_and_versions_only_grow():
                 await one.join()
             assert it.master.epoch == epoch + 1
             assert (await it.create(b"/2")).first.version > first.first.version
+
+    run(go)
+
+
+def test_a_master_whose_disk_was_full_says_so_until_it_is_started_anew():
+    """Goal: a person hears what to do, not "not the leader". Method: one commit fails; then changes and questions."""
+
+    async def go():
+        async with master_cluster() as it:
+            it.master.reign.store._sim.fails_with = DiskFullError(where="/meta")
+            for _ in range(2):
+                for request in (
+                    MakeFolder(path=b"/a", once=it.once()),
+                    Stat(path=b"/"),
+                    CreateFile(path=b"/b", once=it.once()),
+                ):
+                    with pytest.raises((DiskFullError, NotLeaderError)) as caught:
+                        await it.call(request)
+                await pass_time(5)
+            assert isinstance(caught.value, DiskFullError)
+            await it.stop_master()
+            await it.start_master()
+            await it.call(MakeFolder(path=b"/a", once=it.once()))
 
     run(go)
 

@@ -12,6 +12,7 @@ from cairnfs.errors import (
     BadRequestError,
     CairnError,
     CallTimeoutError,
+    ChunkOpenError,
     DiskFullError,
     LostWritesError,
     NotFoundError,
@@ -146,10 +147,19 @@ def test_errors_survive_with_their_fields(error):
     assert str(got) == str(error)
 
 
-def test_bytes_and_nested_values_of_a_failure_survive():
-    fields = {"what": {"b": b"\x00\xff", "list": [1, [2.5, None]], "flag": True}}
-    head = encode_message(Failure(error=1009, fields=fields))
-    assert decode_failure(head).what == fields["what"]
+def test_fields_of_other_types_than_the_error_has_become_a_peer_error_that_can_be_printed():
+    """Goal: `str()` of a decoded error never raises, whatever a peer has put into it."""
+    for code, fields in ((1003, {"address": "a", "what": "b", "timeout_s": "x"}), (3013, {"chunks": 7}), (4005, {})):
+        error = decode_failure(encode_message(Failure(error=code, fields=fields)))
+        assert isinstance(error, PeerError)
+        assert str(code) in str(error)
+    assert "0 chunks" in str(decode_failure(encode_message(Failure(error=3013, fields={"chunks": []}))))
+
+
+def test_two_chunks_in_an_error_are_not_taken_for_a_version():
+    got = decode_failure(encode_failure(ChunkOpenError(chunks=[ChunkHandle(1), ChunkHandle(2)])))
+    assert got.chunks == [1, 2]
+    assert not isinstance(got.chunks, ChunkVersion)
 
 
 def test_a_failure_that_cannot_be_encoded_or_is_too_large_still_says_something():
