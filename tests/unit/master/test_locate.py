@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.support.master_cluster import master_cluster, run
 
-from cairnfs.errors import NotFoundError, NotLeaderError, TooFewCopiesError
+from cairnfs.errors import ChunkFullError, NotFoundError, NotLeaderError
 from cairnfs.sim.world import pass_time
 from cairnfs.wire.locations import LeaseChunk
 from cairnfs.wire.master_orders import Open, Promise
@@ -177,7 +177,7 @@ def test_an_append_to_a_chunk_with_one_member_left_is_told_at_once_to_go_on_in_t
                 await one.stop()
                 it.master.reign.sessions.of(one.server).heard_s = -1000.0
             it.servers = it.servers[:1]
-            with pytest.raises(TooFewCopiesError):
+            with pytest.raises(ChunkFullError):
                 await it.call(LeaseChunk(inode=created.attributes.inode, index=0, append=True))
 
     run(go)
