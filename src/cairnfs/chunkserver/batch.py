@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from cairnfs.chunkserver.append import check_record, check_write
 from cairnfs.chunkserver.applying import (
     Step,
     apply_steps,
@@ -32,6 +33,7 @@ from cairnfs.limits import (
     DATA_CALL_S,
     ORDER_BYTES_PER_S,
     ORDER_TIMEOUT_S,
+    Geometry,
 )
 from cairnfs.rpc.payload import Incoming
 from cairnfs.tasks import gather_settled
@@ -106,6 +108,16 @@ class Work:
     @property
     def pushed_bytes(self) -> int:
         return self.length if self.data else 0
+
+    def check_fits(self, geometry: Geometry) -> None:
+        """Refuse what no chunk may take. Raises as `append` says; nothing happened."""
+        match self.kind:
+            case WorkKind.APPEND:
+                check_record(geometry, self.length)
+            case WorkKind.WRITE:
+                check_write(geometry, offset=self.offset, length=self.length)
+            case WorkKind.TRUNCATE | WorkKind.SYNC:
+                pass
 
     def length_after(self, before: int, offset: int) -> int:
         """Return the chunk's length after it."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cairnfs.chunkserver.append import check_record, check_write, choose_offset
+from cairnfs.chunkserver.append import choose_offset
 from cairnfs.chunkserver.batch import Batch, Outcome, Work, WorkKind, send_batch, send_flush
 from cairnfs.chunkserver.roles import Chunk
 from cairnfs.chunkserver.standing import SUSPECT_AGAIN_S
@@ -131,7 +131,7 @@ class Primary:
         if self.is_full and work.kind is WorkKind.APPEND and version == self.version and self.is_open:
             return await self._wait_until_closed(work)
         self.check(version)
-        self._check_fits(work)
+        work.check_fits(self.context.geometry)
         first = self._find_repeat(work)
         if self._overwrites(work) if first is None else self._is_held(work):
             # Rule 6 holds for the ack of what was adopted as well: until then an older replica may be read.
@@ -171,16 +171,6 @@ class Primary:
                 return await asyncio.shield(work.done)
         except TimeoutError:
             raise MutationFailedError(chunk=self.chunk.handle, why=f"not confirmed in {DATA_CALL_S:g} s") from None
-
-    def _check_fits(self, work: Work) -> None:
-        geometry = self.context.geometry
-        match work.kind:
-            case WorkKind.APPEND:
-                check_record(geometry, work.length)
-            case WorkKind.WRITE:
-                check_write(geometry, offset=work.offset, length=work.length)
-            case WorkKind.TRUNCATE | WorkKind.SYNC:
-                pass
 
     def _find_repeat(self, work: Work) -> Outcome | Work | None:
         """Rule 11: a repeated (client, sequence) gets the first result."""

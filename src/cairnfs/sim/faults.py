@@ -194,7 +194,8 @@ class Faults:
         self._world.tree(fault.host, FOLDER).faults.is_full = True
         await self._cluster.pause(fault.for_s)
         self._mend(fault.host)
-        if random.Random(fault.dice).random() < 0.5 and self._world.is_up(fault.host):
+        # A journal that could not be written is a failed disk (rule 25) until an operator starts the server again.
+        if self._world.is_up(fault.host):
             self._cluster.crash(fault.host)
         await self._start(fault.host)
 
