@@ -10,7 +10,7 @@ import msgspec
 
 from cairnfs.units import KIB
 
-DURATION_S = 60.0
+DURATION_S = 45.0
 """Virtual seconds of load and faults; starting, healing and checking come on top."""
 FAULT_GAP_S = 5.0
 """A fault so often, on average. A soak is to have 1,500 of them in three hours."""
