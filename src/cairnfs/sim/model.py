@@ -89,6 +89,9 @@ class Register:
         if is_broken:
             self._check_synced()
             return
+        for read in self.reads:
+            if read.returned_s < self.writes[read.value].called_s:
+                raise ViolationError(f"{self.name}: {read.value} was shown before anybody wrote it")
         zones = self._zones()
         forward = sorted(zone for zone in zones if zone[0] < zone[1])
         for one, following in itertools.pairwise(forward):

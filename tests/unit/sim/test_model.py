@@ -137,5 +137,5 @@ def test_a_record_before_one_that_was_acknowledged_earlier_is_noticed():
 
 
 def test_bytes_that_differ_are_told_by_place():
-    with pytest.raises(ViolationError, match="2 other bytes from 1 to 3 of 4"):
+    with pytest.raises(ViolationError, match="at 2 places from 1 to 3 of 4"):
         compare(b"abcd", b"axcx", "here")
