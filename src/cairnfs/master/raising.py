@@ -221,7 +221,8 @@ class Raising:
     ) -> ChunkRow | None:
         members = [(server, answer.boot) for server, answer in reconciled.items()]
         length = reconciled[source.server].length
-        broken_at = version if source.breaks_continuity else row.broken_at
+        is_told = source.breaks_continuity and self._reign.safeguards.tell_lost_writes
+        broken_at = version if is_told else row.broken_at
         if source.breaks_continuity:
             self._reign.counters.add("continuity_broken")
             logger.warning("continuity broken chunk=%016x version=%s: unsynced writes may be lost", job.handle, version)
