@@ -35,7 +35,7 @@ CONFIG: MasterConfig = replace(QUICK, serving_lease_quiet_s=10.0)
 WITHOUT_REPAIR = replace(CONFIG, repairs_max=0)
 SEEDS = range(2)
 ABLATION_SEEDS = range(4)
-LOOKS_S = 0.05
+LOOKS_S = 0.1
 COPIES_MIN = 2
 
 

@@ -1,13 +1,12 @@
 """S7 to S12: mutations that are done in part, twice, late, or by somebody who is out of date."""
 
-import pytest
 from tests.sim.scenarios.playing import WITHOUT_REPAIR, notice, play
 
 from cairnfs.client.filesystem import Client
-from cairnfs.sim.cluster import FOLDER, MASTER
+from cairnfs.sim.cluster import FOLDER
 from cairnfs.sim.scenes.orders import serial_order
 from cairnfs.sim.scenes.raises import refuse_lower_version
-from cairnfs.sim.stage import FILE, SIZE, Stage
+from cairnfs.sim.stage import FILE, Stage
 
 RECORD = 700
 
