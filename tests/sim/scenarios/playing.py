@@ -47,12 +47,13 @@ def play(
     chunkservers: int = 3,
     config: MasterConfig = CONFIG,
     rests: bool = True,
+    watches: bool = True,
 ) -> None:
     """Play a scene for some seeds. `missing`: without that safeguard. `rests`: all comes to rest afterwards."""
     safeguards = Safeguards(**{missing: False}) if missing else Safeguards()
     for seed in seeds:
         with Stage(seed, chunkservers=chunkservers, safeguards=safeguards, config=config) as stage:
-            stage.play(watched(scene))
+            stage.play(watched(scene) if watches else scene)
             if rests:
                 stage.play(come_to_rest)
 

@@ -17,8 +17,8 @@ ROOM_BYTES, OTHER_BYTES = 30_000, 150_000
 def test_s17_a_torn_write_is_told_from_a_whole_one() -> None:
     """Goal: I2, I10; contract 7, rules 15 and 24.
 
-    Method: all machines lose power while synced bytes are overwritten; sectors of data and of checksums are kept or lost
-    each by its own chance. What is read is one of the writes, whole.
+    Method: all machines lose power while synced bytes are overwritten; sectors of data and of checksums are kept or
+    lost each by its own chance. What is read is one of the writes, whole.
     """
     play(redo_before_overwrite)
 

@@ -211,7 +211,7 @@ async def handles_never_return(stage: Stage) -> None:
     for number in range(5):
         client = await stage.client(f"maker{number}")
 
-        async def make(client=client) -> None:
+        async def make(client=client, number=number) -> None:
             await client.write_bytes(FILE, content(number))
             seen.extend(chunk.handle for chunk in await client.chunk_table(FILE))
             await client.remove(FILE, now=True)
