@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from cairnfs.chunkserver.server import Chunkserver
 from cairnfs.config import MasterConfig
 from cairnfs.errors import CairnError
-from cairnfs.ids import ChunkHandle, ChunkVersion, Epoch
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch
 from cairnfs.meta.check import check
 from cairnfs.meta.read import each_chunk
 from cairnfs.meta.tables import ChunkRow
@@ -107,6 +107,9 @@ class Watch:
             self._epochs[name] = store.max_epoch
             for handle, replica in store.replicas.items():
                 version = replica.state.version
+                if version == NO_VERSION:
+                    self._versions.pop((name, handle), None)  # it was deleted, and a copy of it is being made
+                    continue
                 assert version >= self._versions.get((name, handle), version), f"I13: version on {name}"
                 self._versions[name, handle] = version
             for primary in server.context.chunks.primaries():
@@ -150,7 +153,7 @@ async def come_to_rest(stage: Stage) -> None:
     stage.world.heal()
     for name in [MASTER, *stage.cluster.names]:
         faults = stage.world.tree(name, "/data").faults
-        faults.fail_reads = faults.fail_writes = faults.fail_syncs = faults.is_full = False
+        faults.mend()
         has_failed = name in stage.cluster.servers and any(
             one.failed for one in stage.cluster.servers[name].context.store.usage()
         )

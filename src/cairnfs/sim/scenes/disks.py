@@ -7,7 +7,6 @@ from cairnfs.chunkserver.format import SLOTS_START, data_name, sum_name
 from cairnfs.client.filesystem import Client
 from cairnfs.errors import CairnError
 from cairnfs.sim.cluster import FOLDER
-from cairnfs.sim.disk import DiskFaults
 from cairnfs.sim.stage import FILE, SIZE, Stage, content
 
 
@@ -62,23 +61,6 @@ async def place_tag(stage: Stage) -> None:
     assert await stage.on("reader", reader.read_bytes("/other")) == content(2)
 
 
-class OneFailedSync(DiskFaults):
-    """The next flush fails, and no other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left = 1
-
-    @property
-    def fail_syncs(self) -> bool:
-        self.left -= 1
-        return self.left >= 0
-
-    @fail_syncs.setter
-    def fail_syncs(self, value: bool) -> None:
-        self.left = int(value)
-
-
 async def first_error_fails_disk(stage: Stage) -> None:
     """Goal: rule 25.
 
@@ -89,7 +71,7 @@ async def first_error_fails_disk(stage: Stage) -> None:
     [victim] = stage.members
     writer = await stage.writer()
     await writer.do(writer.file.pwrite(content(2), SIZE))
-    stage.world.tree(victim, FOLDER).faults = OneFailedSync()
+    stage.world.tree(victim, FOLDER).faults.fail("sync", once=True)
     is_synced = False
     with suppress(CairnError, TimeoutError):
         async with asyncio.timeout(20):
