@@ -7,14 +7,16 @@ from tests.sim.scenarios.playing import WITHOUT_REPAIR, notice, play
 
 from cairnfs.chunkserver.secondary import report_of
 from cairnfs.errors import CairnError, SessionLostError
+from cairnfs.ids import NO_SERVER
 from cairnfs.sim.cluster import FOLDER, MASTER, MASTER_ADDRESS
 from cairnfs.sim.scenes.keeping import exact_delete
 from cairnfs.sim.scenes.orders import restart_leaves_set
-from cairnfs.sim.stage import Stage
+from cairnfs.sim.stage import FILE, Stage
+from cairnfs.wire.locations import LeaseChunk
 from cairnfs.wire.master_orders import DeleteReplicas
 from cairnfs.wire.membership import Heartbeat, ReportReplicas
 
-STEPS = ("promised", "reconciled", "logged", "opened")
+STEPS = ("promised", "reconciled", "everywhere", "logged", "opened")
 
 
 def has_reached(stage: Stage, step: str, version) -> bool:
@@ -27,31 +29,53 @@ def has_reached(stage: Stage, step: str, version) -> bool:
             return any(chunk.promised > version for one in servers if (chunk := one.chunks.find(stage.handle)))
         case "reconciled":
             return any(one.store.replicas[stage.handle].state.version > version for one in servers)
+        case "everywhere":
+            return all(one.store.replicas[stage.handle].state.version > version for one in servers)
         case "logged":
             return stage.row.version > version
         case _:
             return any(chunk.opened > version for one in servers if (chunk := one.chunks.find(stage.handle)))
 
 
+async def complain(stage: Stage) -> None:
+    """Say that the primary failed: nobody is silent, and all are raised."""
+    client = await stage.client("complainer")
+    inode = (await stage.on("complainer", client.stat(FILE))).inode
+    request = LeaseChunk(
+        inode=inode, index=0, create=False, near="", failed=stage.row.version, suspect=NO_SERVER, append=False
+    )
+    with suppress(CairnError):
+        await stage.call("complainer", "client", MASTER_ADDRESS, request, timeout_s=5)
+
+
 async def master_dies_at_each_step(stage: Stage) -> None:
     await stage.make(1)
     writer = await stage.writer()
+    complaints = []
     for number, step in enumerate(STEPS, 1):
         await writer.write(number * 10)
         version, lost = stage.row.version, stage.world.random.choice(stage.others)
-        stage.world.cut(stage.primary, lost)
-        write = stage.later(writer.write(number * 10 + 1))
-        await stage.pause(0.95)  # a member that does not answer is reported after a second
+        if step == "everywhere":
+            complaints.append(stage.later(complain(stage)))
+            write = stage.later(stage.pause(0))
+        else:
+            stage.world.cut(stage.primary, lost)
+            write = stage.later(writer.write(number * 10 + 1))
+            await stage.pause(0.95)  # a member that does not answer is reported after a second
         while not has_reached(stage, step, version):  # ends: the raise comes
-            await stage.pause(0.001)
+            await stage.pause(0.0002 if step == "everywhere" else 0.001)
         stage.cluster.crash(MASTER, power=stage.world.random.random() < 0.5)
         await stage.pause(stage.world.random.uniform(0, 2))
         stage.world.heal(breaks=stage.world.random.random() < 0.5)
         await stage.cluster.restart(MASTER)
         await write
+        if step == "everywhere":
+            await writer.write(number * 10 + 1)
         for name in stage.cluster.names:
             assert await (await stage.reader(name)).show() == number * 10 + 1, step
         assert not stage.reign.rolled_back, "a replica above the last result is no sign of old metadata"
+    for complaint in complaints:
+        await complaint
 
 
 def test_s13_master_restarts_in_the_middle_of_a_version_bump() -> None:

@@ -55,14 +55,14 @@ async def full_disks(stage: Stage) -> None:
     """All disks fill up under an appender; a deletion makes room, and it goes on."""
     client = await stage.client("appender")
     await stage.on("appender", client.write_bytes("/other", bytes(OTHER_BYTES)))
-    await stage.on("appender", client.write_bytes(FILE, b""))
+    await stage.on("appender", client.write_bytes(FILE, b"begin"))
     trees = [stage.world.tree(name, FOLDER) for name in stage.cluster.names]
     for name, tree in zip(stage.cluster.names, trees, strict=True):
         stage.cluster.crash(name)
         tree.capacity_bytes = tree.used_bytes() + ROOM_BYTES
         await stage.cluster.restart(name)
     await stage.pause(3)
-    acked = b""
+    acked = b"begin"
     was_full = False
     for number in range(40):
         record = b"%04d" % number * 500
