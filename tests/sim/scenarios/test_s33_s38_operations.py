@@ -109,7 +109,7 @@ async def policy_changes(stage: Stage) -> None:
 def test_s36_the_goal_changes_in_the_middle_of_a_failure() -> None:
     """Goal: I27, I29; rule 23.
 
-    Method: 2, 4, 1, 3 and 2 copies are asked for, each time a server that holds one dies; in the end one copy is enough.
+    Method: 2, 4, 1, 3 and 2 copies are asked for, each time a server that holds one dies; at the end one is enough.
     """
     play(policy_changes, chunkservers=5)
 
