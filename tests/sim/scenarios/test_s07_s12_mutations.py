@@ -1,9 +1,10 @@
 """S7 to S12: mutations that are done in part, twice, late, or by somebody who is out of date."""
 
-from tests.sim.scenarios.playing import WITHOUT_REPAIR, notice, play
+from tests.sim.scenarios.playing import notice, play
 
 from cairnfs.client.filesystem import Client
 from cairnfs.sim.cluster import FOLDER
+from cairnfs.sim.scenes.keeping import verify_before_merge
 from cairnfs.sim.scenes.orders import serial_order
 from cairnfs.sim.scenes.raises import refuse_lower_version
 from cairnfs.sim.stage import FILE, Stage
@@ -143,13 +144,15 @@ async def append_beside_rot(stage: Stage) -> None:
 def test_s10_an_append_never_signs_rotten_bytes() -> None:
     """Goal: I2, I10; rule 16.
 
-    Method: concurrent appends share a block whose older bytes have rotted on one replica.
+    Method: concurrent appends, and an overwrite, share a block whose older bytes have rotted on one replica. An append
+    extends the old checksum and so cannot hide the rot; an overwrite computes it anew.
     """
     play(append_beside_rot)
+    play(verify_before_merge)
 
 
 def test_s10_needs_verification_before_the_merge() -> None:
-    notice(append_beside_rot, "verify_before_merge", config=WITHOUT_REPAIR, rests=False)
+    notice(verify_before_merge, "verify_before_merge", rests=False)
 
 
 async def blames_its_peers(stage: Stage) -> None:
