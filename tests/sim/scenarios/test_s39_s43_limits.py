@@ -38,7 +38,7 @@ async def few_descriptors(stage: Stage) -> None:
     assert users == [0] * len(disks), "a file is still lent"
     assert all(len(disk.descriptors._open) <= DESCRIPTORS for disk in disks), "I34"
     victim = stage.cluster.names[0]
-    stage.world.tree(victim, FOLDER).faults.fail("open", number=errno.EMFILE)
+    stage.world.tree(victim, FOLDER).faults.fail("names", "*.dat", number=errno.EMFILE)
     for number in range(FILES):
         data = await stage.on("maker", client.read_bytes(f"/{number}"))
         assert data == content(number + 1), "bytes of another file"

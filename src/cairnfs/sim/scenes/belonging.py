@@ -9,7 +9,9 @@ from cairnfs.env.memory_files import MemoryFolder
 from cairnfs.errors import CairnError
 from cairnfs.master.server import initialise
 from cairnfs.sim.cluster import FOLDER, MASTER, SMALL
-from cairnfs.sim.disk import SimFolder, SimNode, SimTree
+from cairnfs.sim.disk import SimFolder, SimTree
+from cairnfs.sim.pages import SimNode
+from cairnfs.sim.scenes.keeping import make_alone
 from cairnfs.sim.stage import FILE, Stage, content
 
 
@@ -63,6 +65,7 @@ async def refuse_twin(stage: Stage) -> None:
     stage.world.make_folder("twin", FOLDER)
     tree, twin = stage.world.tree(original, FOLDER), stage.world.tree("twin", FOLDER)
     copy_names(tree.top, twin, twin.top)
+    stage.cluster.racks["twin"] = ""
     await stage.cluster.start_chunkserver("twin")
     server = stage.cluster.servers[original].server_id
     assert stage.cluster.servers["twin"].server_id == server
@@ -109,18 +112,13 @@ async def notice_rollback(stage: Stage) -> None:
 
     Method: the metadata of a day when the file had one copy come back after it was given three, and written.
     """
-    client = await stage.client("maker")
-
-    async def make_alone() -> None:
-        async with await client.open(FILE, "wb", replicas=1) as file:
-            await file.pwrite(content(1), 0)
-
-    await stage.on("maker", make_alone())
+    await make_alone(stage)
     tables = stage.world.record(MASTER, FOLDER).tables
     before = {name: table.copy() for name, table in tables.tables.items()}
     stage.cluster.crash(MASTER)
     await stage.cluster.restart(MASTER)
-    await stage.on("maker", client.set_replicas(FILE, 3))
+    client = await stage.client("operator")
+    await stage.on("operator", client.set_replicas(FILE, 3))
     await stage.cluster.until(lambda: len(stage.row.members) == 3)
     writer = await stage.writer()
     await writer.write(2)

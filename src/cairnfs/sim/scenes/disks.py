@@ -4,9 +4,9 @@ import asyncio
 from contextlib import suppress
 
 from cairnfs.chunkserver.format import SLOTS_START, data_name, sum_name
-from cairnfs.client.filesystem import Client
 from cairnfs.errors import CairnError
 from cairnfs.sim.cluster import FOLDER
+from cairnfs.sim.scenes.keeping import make_alone
 from cairnfs.sim.stage import FILE, SIZE, Stage, content
 
 
@@ -48,7 +48,7 @@ async def place_tag(stage: Stage) -> None:
     server = stage.cluster.servers[victim]
     first, second = sorted(server.context.store.replicas)
     await stage.on(victim, server.stop())
-    stage.cluster.crash(victim)
+    stage.world.crash(victim)
     tree = stage.world.tree(victim, FOLDER)
     for name, start in ((data_name, 0), (sum_name, SLOTS_START)):
         one, two = tree.node(name(first)), tree.node(name(second))
@@ -66,8 +66,7 @@ async def first_error_fails_disk(stage: Stage) -> None:
 
     Method: a flush of the only copy fails once, and the kernel forgets what was to be flushed; then power fails.
     """
-    client = await stage.client("maker")
-    await stage.on("maker", make_alone(client))
+    await make_alone(stage)
     [victim] = stage.members
     writer = await stage.writer()
     await writer.do(writer.file.pwrite(content(2), SIZE))
@@ -81,11 +80,6 @@ async def first_error_fails_disk(stage: Stage) -> None:
     if is_synced:
         reader = await stage.client("reader")
         assert await stage.on("reader", reader.read_bytes(FILE)) == content(1) + content(2)
-
-
-async def make_alone(client: Client) -> None:
-    async with await client.open(FILE, "wb", replicas=1) as file:
-        await file.pwrite(content(1), 0)
 
 
 async def tell_lost_writes(stage: Stage) -> None:
