@@ -22,13 +22,13 @@ def copied(stage: Stage) -> int:
 
 
 async def flapping_server(stage: Stage) -> None:
-    """A server is away for three seconds out of six, again and again; the grace is five."""
+    """A server is away for four seconds out of seven, again and again; the grace is five."""
     await stage.make(1)
     await stage.pause(3)
     victim = stage.members[0]
     for _ in range(5):
         stage.cluster.crash(victim)
-        await stage.pause(3)
+        await stage.pause(4)
         await stage.cluster.restart(victim)
         await stage.pause(3)
         servers = stage.cluster.servers.values()

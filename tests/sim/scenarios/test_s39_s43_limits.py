@@ -113,8 +113,8 @@ async def newer_formats(stage: Stage) -> None:
     """A folder, and then one replica in it, have been written by a later program."""
     await stage.make(1)
     victim, handle = stage.members[0], stage.handle
-    await stage.on(victim, stage.cluster.servers[victim].stop())
-    stage.cluster.crash(victim)
+    await stage.on(victim, stage.cluster.servers.pop(victim).stop())
+    stage.world.crash(victim)
     tree = stage.world.tree(victim, FOLDER)
     disk, sums = tree.node("cairn/DISK"), tree.node(sum_name(handle))
     kept = {node: bytes(node.data) for node in (disk, sums)}

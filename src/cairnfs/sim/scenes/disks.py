@@ -45,7 +45,7 @@ async def place_tag(stage: Stage) -> None:
     client = await stage.client("other")
     await stage.on("other", client.write_bytes("/other", content(2)))
     victim = stage.members[0]
-    server = stage.cluster.servers[victim]
+    server = stage.cluster.servers.pop(victim)
     first, second = sorted(server.context.store.replicas)
     await stage.on(victim, server.stop())
     stage.world.crash(victim)
