@@ -352,13 +352,12 @@ class Primary:
             call.cancel()
 
     async def superseded(self) -> None:
-        """Wait for the end of a frozen role, at most META_CALL_S."""
+        """Wait for the end of a frozen role, at most META_CALL_S; no wait is tiny: the loop's clock may be faster."""
         deadline_s = self.context.now_s() + META_CALL_S
         while self.state is State.FROZEN:  # ends at the deadline
             left_s = deadline_s - self.context.now_s()
             if left_s <= 0:
                 return
-            # Waits count on the loop's clock, the deadline on ours: with ever shorter ones the end may never come.
             if not await self.chunk.changed.wait(min(max(left_s, MARKS_TICK_S), SUSPECT_AGAIN_S)):
                 for server in self._suspected:
                     self.suspect(server, "still not superseded")
