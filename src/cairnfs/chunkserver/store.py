@@ -219,9 +219,6 @@ class Store:
         """Rule 1: refuse lower epochs from now on; durable on every healthy disk when it returns."""
         if epoch <= self.max_epoch:
             return
-        if not self._safeguards.durable_epoch:
-            self.max_epoch = epoch
-            return
         entries = []
         for disk in self._disks.values():
             disk.journal.epoch = max(disk.journal.epoch, epoch)
