@@ -52,6 +52,36 @@ class Safeguards:
     """Rule 22: a master that has just started orders no deletion."""
     cluster_identity: bool = True
     """Every first message, disk and header names its cluster; another cluster's is refused."""
+    refuse_twin: bool = True
+    """A server id lives at one address: the copy of a disk begins no session while the first one answers."""
+    refuse_lower_version: bool = True
+    """Rule 3: what is below a promise is refused, under the same turn as the durable write."""
+    incomplete_is_no_source: bool = True
+    """Rules 12 and 13: a half-filled replica is nobody's source."""
+    map_barrier: bool = True
+    """Rule 9: when a file's map changes, readers of the old chunk are barred."""
+    lease_from_question: bool = True
+    """Rule 5: a serving lease counts from the heartbeat that the answer echoes, not from the answer."""
+    hold_adopted: bool = True
+    """Rule 6: an adopted overwrite is neither shown nor acked before its fence is done."""
+    enough_copies: bool = True
+    """Rule 19: no ack with fewer members than `copies_min`."""
+    durable_epoch: bool = True
+    """Rule 1: the highest epoch seen outlives the process that saw it."""
+    notice_rollback: bool = True
+    """Rule 22: a master whose metadata are older than the cluster deletes nothing."""
+    trash_before_unlink: bool = True
+    """Rule 22: a deleted replica lies in the trash for a while."""
+    remember_results: bool = True
+    """Contract 1: a retried request gets the first result."""
+    tell_lost_writes: bool = True
+    """Contract 5: the record of a chunk says since when unsynced writes may be gone, and a sync from before fails."""
+    verify_on_read: bool = True
+    """Rule 16: bytes that do not fit their checksum are not answered."""
+    place_tag: bool = True
+    """Rule 24: a checksum counts only at the place it was written for."""
+    first_error_fails_disk: bool = True
+    """Rule 25: after a failed flush nothing on that disk is trusted or tried again."""
 
 
 ALL_ON = Safeguards()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sim import scenarios
+from tests.sim import crashes
 
 SEEDS = range(20)
 
@@ -18,17 +18,17 @@ def test_acknowledged_records_survive_a_primary_crash(seed: int) -> None:
     Method: two writers append; at a moment that the seed picks the primary is killed; it returns later. Every
     acknowledged record is there once, and all copies become equal again.
     """
-    scenarios.run(seed)
+    crashes.run(seed)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_acknowledged_records_survive_a_power_loss_of_the_primary(seed: int) -> None:
-    scenarios.run(100 + seed, power=True)
+    crashes.run(100 + seed, power=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_restarted_master_disturbs_no_writer(seed: int) -> None:
-    scenarios.run(200 + seed, victim="master")
+    crashes.run(200 + seed, victim="master")
 
 
 def test_a_seed_is_the_same_run_under_every_hash_seed() -> None:
@@ -41,5 +41,5 @@ def test_a_seed_is_the_same_run_under_every_hash_seed() -> None:
 def run_in_process(*, seed: int, hash_seed: str) -> str:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "tests.sim.scenarios", str(seed)]
+    command = [sys.executable, "-m", "tests.sim.crashes", str(seed)]
     return subprocess.run(command, env=environment, cwd=root, check=True, capture_output=True, text=True).stdout.strip()

@@ -68,8 +68,10 @@ class Context:
         seen = self.store.max_epoch
         if epoch < seen and self.safeguards.refuse_lower_epoch:
             raise LowerEpochError(seen=seen, got=epoch)
-        if epoch > seen:
+        if epoch > seen and self.safeguards.durable_epoch:
             await self.store.raise_epoch(epoch)
+        else:
+            self.store.max_epoch = max(seen, epoch)
 
     def suspect(self, handle: ChunkHandle, version: ChunkVersion, server: ServerId, why: str) -> None:
         """Rule 20: tell the master at once that a member does not confirm."""

@@ -133,7 +133,7 @@ def _source(context: Context, handle: ChunkHandle, version: ChunkVersion) -> tup
     is_unused = chunk.previous == version and (chunk.opened != state.version or chunk.serial == 0)
     if state.version != version and not is_unused:
         raise StaleVersionError(chunk=handle, has=state.version, wanted=version)
-    if state.incomplete or chunk.is_changing:
+    if (state.incomplete or chunk.is_changing) and context.safeguards.incomplete_is_no_source:
         raise NotReadableError(chunk=handle, why="a half-filled replica is no source")
     return chunk, replica
 

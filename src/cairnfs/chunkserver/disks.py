@@ -112,6 +112,8 @@ class DataDisk:
         except OSError as error:
             if may_be_full and error.errno in _FULL:
                 raise DiskFullError(where=self.folder) from error
+            if not self.policy.safeguards.first_error_fails_disk:
+                return await self._disk.run(job)
             self.fail(str(error))
             raise DiskFailedError(where=self.folder, why=self.failed) from error
 

@@ -112,7 +112,8 @@ async def serve_folder(folder: Folder, policy: Policy, *, wall_ns: int) -> tuple
     assert folder.content is not None, folder.path
     content = folder.content
     disk = DataDisk(folder.disk, folder.path, content, policy)
-    recovered = await disk.run(lambda: recover(disk.files, content, wall_ns=wall_ns))
+    checks_place = policy.safeguards.place_tag
+    recovered = await disk.run(lambda: recover(disk.files, content, wall_ns=wall_ns, checks_place=checks_place))
     for found in recovered.replicas:
         disk.replicas[found.state.handle] = restore_replica(disk, found)
     await disk.run(lambda: disk.check_space(0))

@@ -160,11 +160,11 @@ def pack_slots(handle: ChunkHandle, slots: Iterable[tuple[int, Slot]]) -> dict[i
     }
 
 
-def unpack_slot(handle: ChunkHandle, block: int, data: Buffer) -> Slot | None:
+def unpack_slot(handle: ChunkHandle, block: int, data: Buffer, *, checks_place: bool = True) -> Slot | None:
     """Return the slot, or None if it is empty, torn, or was written for another chunk or block."""
     crc, length, stamp, tag = _SLOT.unpack(data)
     slot = Slot(crc, length, stamp)
-    return slot if length and tag == place_tag(handle, block, slot) else None
+    return slot if length and (not checks_place or tag == place_tag(handle, block, slot)) else None
 
 
 def place_tag(handle: ChunkHandle, block: int, slot: Slot) -> int:

@@ -147,6 +147,8 @@ async def remove(disk: DataDisk, replica: Replica, *, wall_ns: int, quarantine: 
         try:
             await entry.wait()
             await disk.run(lambda: move_replica(disk.files, replica.handle, target))
+            if not quarantine and not disk.policy.safeguards.trash_before_unlink:
+                await disk.run(lambda: empty_trash(disk.files, before_ns=wall_ns))
         finally:
             disk.journal.placed(entry)
 

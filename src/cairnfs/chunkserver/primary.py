@@ -32,7 +32,7 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkVersion, Serial, ServerId
-from cairnfs.limits import CHUNK_QUEUE_MAX, DATA_CALL_S, FENCE_ANSWER_S, META_CALL_S
+from cairnfs.limits import CHUNK_QUEUE_MAX, DATA_CALL_S, FENCE_ANSWER_S, MARKS_TICK_S, META_CALL_S
 from cairnfs.wire.common import Lease
 from cairnfs.wire.membership import ClosedReport
 
@@ -352,13 +352,13 @@ class Primary:
             call.cancel()
 
     async def superseded(self) -> None:
-        """Wait for the end of a frozen role, at most META_CALL_S."""
+        """Wait for the end of a frozen role, at most META_CALL_S; no wait is tiny: the loop's clock may be faster."""
         deadline_s = self.context.now_s() + META_CALL_S
         while self.state is State.FROZEN:  # ends at the deadline
             left_s = deadline_s - self.context.now_s()
             if left_s <= 0:
                 return
-            if not await self.chunk.changed.wait(min(left_s, SUSPECT_AGAIN_S)):
+            if not await self.chunk.changed.wait(min(max(left_s, MARKS_TICK_S), SUSPECT_AGAIN_S)):
                 for server in self._suspected:
                     self.suspect(server, "still not superseded")
 

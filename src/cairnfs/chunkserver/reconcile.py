@@ -43,7 +43,7 @@ async def promise(context: Context, request: Promise) -> Promised:
 
 
 def _refuse_lower(context: Context, chunk: Chunk, version: ChunkVersion) -> None:
-    if context.promised(chunk) > version:
+    if context.promised(chunk) > version and context.safeguards.refuse_lower_version:
         raise StaleVersionError(chunk=chunk.handle, has=context.promised(chunk), wanted=version)
 
 
@@ -72,7 +72,7 @@ def _promised(context: Context, chunk: Chunk, replica: Replica) -> Promised:
         serial=Serial(chunk.serial if is_held else 0),
         length=replica.length,
         closed=state.closed,
-        incomplete=state.incomplete,
+        incomplete=state.incomplete and context.safeguards.incomplete_is_no_source,
         unbroken=replica.unbroken or state.closed,
         plain_writes=state.plain_writes,
         digest=replica.digest(),
@@ -114,6 +114,8 @@ def _reconciled(context: Context, replica: Replica) -> Reconciled:
 def _begin(context: Context, chunk: Chunk) -> None:
     """The old version is over here; what was read as a frozen member is read no more until the new one opens."""
     chunk.keep_held()
+    if not context.safeguards.hold_adopted:
+        chunk.held = []
     chunk.end("the version is superseded")
     chunk.ranges.begin_version()
     chunk.lease = None
@@ -140,7 +142,7 @@ async def _lead(context: Context, chunk: Chunk, replica: Replica | None, request
         return await context.store.create(request.handle, version=NO_VERSION, epoch=request.epoch, incomplete=True)
     if replica.length != request.length or replica.digest() != request.digest:
         raise NoCopyError(chunk=request.handle, why="the replica is not what was promised")
-    if replica.state.incomplete and request.length:
+    if replica.state.incomplete and request.length and context.safeguards.incomplete_is_no_source:
         raise NoCopyError(chunk=request.handle, why="a half-filled replica is no source")
     if not replica.unbroken and not replica.state.closed:
         # What of it was committed is forgotten with the boot.

@@ -60,7 +60,7 @@ class Recovered:
     segments: list[int] = field(default_factory=list)
 
 
-def recover(files: Files, content: DiskFile, *, wall_ns: int) -> Recovered:
+def recover(files: Files, content: DiskFile, *, wall_ns: int, checks_place: bool = True) -> Recovered:
     """Bring one formatted folder to a state in which all that counts is in place and flushed.
 
     Raises:
@@ -71,7 +71,7 @@ def recover(files: Files, content: DiskFile, *, wall_ns: int) -> Recovered:
     handles = _list_replicas(files)
     for handle in replays.by_handle:
         handles.setdefault(handle, None)
-    recovery = _Recovery(files, content, replays, result, wall_ns)
+    recovery = _Recovery(files, content, replays, result, wall_ns, checks_place)
     for handle in handles:
         recovery.recover_replica(handle)
     files.sync_all()
@@ -98,6 +98,7 @@ class _Recovery:
     replays: Replays
     result: Recovered
     wall_ns: int
+    checks_place: bool
 
     def recover_replica(self, handle: ChunkHandle) -> None:
         """Add one replica to the result, or move it away with a line in `damaged`."""
@@ -118,7 +119,7 @@ class _Recovery:
             self._quarantine(handle, "no .dat file")
             return
         found = Found(state, sequence)
-        slots = _parse_slots(handle, sums)
+        slots = _parse_slots(handle, sums, checks_place=self.checks_place)
         if replayed is None and state.closed:
             self._trust_closed(found, slots)
         else:
@@ -228,11 +229,11 @@ class _Recovery:
             file.close()
 
 
-def _parse_slots(handle: ChunkHandle, sums: memoryview) -> list[list[Slot]]:
+def _parse_slots(handle: ChunkHandle, sums: memoryview, *, checks_place: bool) -> list[list[Slot]]:
     found: list[list[Slot]] = []
     for block, place in enumerate(range(SLOTS_START, len(sums) - PAIR_BYTES + 1, PAIR_BYTES)):
         pair = sums[place : place + SLOT_BYTES], sums[place + SLOT_BYTES : place + PAIR_BYTES]
-        slots = [unpack_slot(handle, block, one) for one in pair]
+        slots = [unpack_slot(handle, block, one, checks_place=checks_place) for one in pair]
         found.append([slot for slot in slots if slot is not None])
     return found
 

@@ -244,7 +244,7 @@ class Reporter:
         context.exclusions.take(answer.exclusions, context.chunks)
         self._exclusions_upto = answer.exclusions_upto
         if answer.serves and answer.sent_at_s == sent_at_s:
-            standing.renew(sent_at_s)
+            standing.renew(sent_at_s if context.safeguards.lease_from_question else context.now_s())
         for handle in answer.renewed:
             chunk = context.chunks.find(handle)
             if chunk is not None and chunk.primary is not None:

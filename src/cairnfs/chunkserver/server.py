@@ -71,7 +71,7 @@ class Chunkserver:
             reserve_bytes=self._config.reserve_bytes,
             reserve_fraction=self._config.reserve_fraction,
         )
-        cluster = store.cluster or ""
+        cluster = (store.cluster or "") if self._safeguards.cluster_identity else ""
         server = Server(self._env, role="chunkserver", cluster=cluster, boot=self.boot, buffers=buffers)
         caller = Caller(self._env, role="chunkserver", boot=self.boot, cluster=cluster, buffers=buffers)
         self._context = context = Context(

@@ -384,6 +384,8 @@ class Locate:
 
         Also members that nobody hears just now: they may serve to the end of their serving lease.
         """
+        if not self._reign.safeguards.map_barrier:
+            return
         exclusion = Exclusion(handle=handle, below=barrier, barrier=True)
         servers = [server for server, _ in row.members] + list(self._reign.inventory.holders(handle))
         self._raising.exclude(list(dict.fromkeys(servers)), exclusion)

@@ -96,6 +96,8 @@ class Membership:
         older = reign.sessions.of(request.server)
         if older is None or older.address == request.address or older.boot == request.boot:
             return
+        if not reign.safeguards.refuse_twin:
+            return
         if not reign.sessions.is_live(request.server, reign.now_s()):
             return
         try:
@@ -178,7 +180,7 @@ class Membership:
     def _notice_rollback(self, report: ReplicaReport, next_handle: ChunkHandle) -> None:
         """Rule 22: a replica above every number that this master knows means that its metadata are an old copy."""
         reign = self._reign
-        if reign.rolled_back:
+        if reign.rolled_back or not reign.safeguards.notice_rollback:
             return
         highest = max(report.version, report.promised)
         if report.handle >= next_handle or highest > reign.highest_version:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cairnfs.errors import CairnError, ChunkCorruptError, NotLeaderError
+from cairnfs.errors import CairnError, ChunkCorruptError, NoCopyError, NotLeaderError
 from cairnfs.ids import NO_SERVER, ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import DATA_CALL_S, META_CALL_S, ORDER_TIMEOUT_S
 from cairnfs.master.raise_plan import Source, is_equal
@@ -41,6 +41,8 @@ class Raise:
     """Who failed in this raise, and how."""
     least: int = 0
     """Members that the result must have, where rule 19 would ask for more."""
+    shunned: ServerId = NO_SERVER
+    """A source that none of several others could copy from: left out in their place, once."""
 
 
 class Steps:
@@ -130,6 +132,12 @@ class Steps:
         )
         timeout_s = DATA_CALL_S if address else META_CALL_S
         answers = await gather_settled(*[self._reign.order(one.address, order, timeout_s=timeout_s) for one in targets])
+        unreachable = [answer for answer in answers if isinstance(answer, NoCopyError)]
+        if address and len(unreachable) == len(targets) > 1:
+            # Rule 20: one server's way to all its peers is broken sooner than the ways of all of them.
+            job.shunned = source.server
+            self._leave_out(job, source.server, unreachable[0])
+            return False
         whole = True
         for session, answer in zip(targets, answers, strict=True):
             if isinstance(answer, Reconciled):

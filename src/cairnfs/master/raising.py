@@ -195,6 +195,9 @@ class Raising:
             is_new=row.is_new,
         )
         source = choose_source(base, promised)
+        if isinstance(source, NoSource) and job.shunned != NO_SERVER:
+            self._take_back(job, targets)
+            return None
         if len(promised) < len(targets) and self._can_do_without(job, row, promised, source):
             return None
         if isinstance(source, NoSource):
@@ -203,6 +206,12 @@ class Raising:
         if reconciled is None:
             return None
         return await self._finish(job, row, version, source, reconciled)
+
+    def _take_back(self, job: Raise, targets: list[Session]) -> None:
+        """Without the source that nobody could copy from there is none: then it goes on without the others."""
+        why = job.left_out.pop(job.shunned)
+        job.left_out.update({one.server: why for one in targets})
+        job.shunned = NO_SERVER
 
     def _can_do_without(
         self, job: Raise, row: ChunkRow, promised: dict[ServerId, Promised], source: Source | NoSource
@@ -221,7 +230,8 @@ class Raising:
     ) -> ChunkRow | None:
         members = [(server, answer.boot) for server, answer in reconciled.items()]
         length = reconciled[source.server].length
-        broken_at = version if source.breaks_continuity else row.broken_at
+        is_told = source.breaks_continuity and self._reign.safeguards.tell_lost_writes
+        broken_at = version if is_told else row.broken_at
         if source.breaks_continuity:
             self._reign.counters.add("continuity_broken")
             logger.warning("continuity broken chunk=%016x version=%s: unsynced writes may be lost", job.handle, version)

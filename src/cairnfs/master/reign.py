@@ -90,7 +90,7 @@ class Reign:
 
     def copies_needed(self, goal: int) -> int:
         """Rule 19: with fewer members nothing is created or acked."""
-        return min(self.identity.copies_min, goal)
+        return min(self.identity.copies_min, goal) if self.safeguards.enough_copies else 1
 
     # ------------------------------------------------------------------ durable state
 
@@ -107,7 +107,12 @@ class Reign:
             CairnError: refused; nothing was changed.
         """
         self.check_leads()
-        choice = Choice(now_ns=self.env.clock.wall_ns(), placement=placement, barrier=barrier)
+        choice = Choice(
+            now_ns=self.env.clock.wall_ns(),
+            placement=placement,
+            barrier=barrier,
+            recalls=self.safeguards.remember_results,
+        )
         epoch = self.epoch
         return decide.answer(await self.store.write(lambda txn: decide.execute(txn, command, choice, epoch=epoch)))
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cairnfs.errors import CairnError, FencePendingError, NotFoundError, TooFewCopiesError
-from cairnfs.ids import ChunkHandle, InodeId
+from cairnfs.ids import ChunkHandle, ChunkVersion, InodeId
 from cairnfs.limits import META_CALL_S
 from cairnfs.master.choosing import Choosing
 from cairnfs.master.granting import Granting
@@ -20,6 +20,7 @@ from cairnfs.master.reign import Reign
 from cairnfs.master.snapshot import Snapshots
 from cairnfs.meta import read
 from cairnfs.meta.decide import Placement
+from cairnfs.meta.views import MetaRead
 from cairnfs.paths import check_path, parent_and_name
 from cairnfs.rpc.payload import Incoming
 from cairnfs.rpc.server import Peer, Server
@@ -193,7 +194,7 @@ class Namespace:
         dropped = self._beyond(request)
         barrier = reign.next_version()
         status = await reign.execute(request, barrier=barrier)
-        for one in dropped:
+        for one in self._barred(dropped, barrier):
             self._locate.bar(one.handle, one.row, barrier)
             reign.wanted[one.handle] = None  # a snapshot may still use it: it is raised above the barrier
             self._cut.setdefault(request.inode, {})[one.handle] = None
@@ -209,6 +210,16 @@ class Namespace:
             if first >= row.chunks:
                 return []
             return read.find_chunks(view, request.inode, first, row.chunks - first)
+
+    def _barred(self, dropped: list[read.FileChunk], barrier: ChunkVersion) -> list[read.FileChunk]:
+        """Return those that this very request has dropped: one that is repeated drops nothing of what came since."""
+
+        def recorded(view: MetaRead, handle: ChunkHandle) -> ChunkVersion | None:
+            row = read.chunk(view, handle) or read.purged(view, handle)
+            return row.barrier if row is not None else None
+
+        with self._reign.store.read() as view:
+            return [one for one in dropped if recorded(view, one.handle) == barrier]
 
     async def _wait_quiet(self, handles: list[ChunkHandle]) -> None:
         """Wait until no cached place of these can be read any more: in milliseconds, or the end of a serving lease.

@@ -72,7 +72,7 @@ def execute(
     Volatile parts of a reply (lease, addresses, tail) are the caller's to add. To be passed on only after the commit.
     """
     once = once_of(command)
-    if once is not None and isinstance(command, Request):
+    if once is not None and isinstance(command, Request) and choice.recalls:
         known = recall(txn, command, once)
         if known is not None:
             return known

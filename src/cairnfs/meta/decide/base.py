@@ -28,6 +28,8 @@ class Choice:
     placement: Placement | None = None
     barrier: ChunkVersion = NO_VERSION
     """For Truncate: a new version as reader barrier for shared chunks that the file leaves (rule 9)."""
+    recalls: bool = True
+    """Contract 1: a repeated request gets its first result. False only where a simulation switches that off."""
 
 
 @dataclass(frozen=True, slots=True)

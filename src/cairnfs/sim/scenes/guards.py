@@ -3,7 +3,7 @@
 Each scene is told by its docstring as Goal and Method; `cairn sim ablate` and the tests play every scene both ways.
 """
 
-from cairnfs.sim.scenes import keeping, orders, reads
+from cairnfs.sim.scenes import belonging, disks, keeping, orders, raises, reads
 from cairnfs.sim.stage import Scene
 
 SCENES: dict[str, Scene] = {
@@ -28,6 +28,22 @@ SCENES: dict[str, Scene] = {
         keeping.exact_delete,
         keeping.keep_last_copy,
         keeping.safe_start,
+        belonging.cluster_identity,
+        belonging.refuse_twin,
+        raises.refuse_lower_version,
+        raises.incomplete_is_no_source,
+        reads.map_barrier,
+        reads.lease_from_question,
+        reads.hold_adopted,
+        raises.enough_copies,
+        raises.durable_epoch,
+        belonging.notice_rollback,
+        disks.trash_before_unlink,
+        belonging.remember_results,
+        disks.tell_lost_writes,
+        disks.verify_on_read,
+        disks.place_tag,
+        disks.first_error_fails_disk,
     )
 }
 """Each by the name of its safeguard."""

@@ -1,7 +1,7 @@
 """Scenes of the safeguards of what is stored: contract 2, rules 15, 16, 22 and 23. See `guards`."""
 
 from cairnfs.sim.cluster import MASTER
-from cairnfs.sim.stage import FILE, Stage
+from cairnfs.sim.stage import FILE, Stage, content
 from cairnfs.wire.master_orders import DeleteReplicas
 
 LOG = "/log"
@@ -32,18 +32,29 @@ async def flush_before_append_ack(stage: Stage) -> None:
     assert await stage.on("reader", read()) == records
 
 
+async def make_alone(stage: Stage) -> None:
+    """Let the file show 1 and have one copy only."""
+    client = await stage.client("maker")
+
+    async def fill() -> None:
+        async with await client.open(FILE, "wb", replicas=1) as file:
+            await file.pwrite(content(1), 0)
+
+    await stage.on("maker", fill())
+
+
 async def redo_before_overwrite(stage: Stage) -> None:
     """Goal: rule 15.
 
-    Method: all machines lose power while synced bytes are being overwritten.
+    Method: all machines lose power while synced bytes of the only copy are being overwritten.
     """
-    await stage.make(1)
+    await make_alone(stage)
     writer = await stage.writer()
     for turn in range(3):
         for number in range(2, 6):
             await writer.write(10 * turn + number)
         await stage.power_of_all()
-        reader = await stage.reader(stage.cluster.names[0])
+        reader = await stage.reader(stage.members[0])
         assert await reader.show() in range(1, 10 * turn + 6)
         writer = await stage.writer(f"writer{turn}")
 

@@ -1,4 +1,4 @@
-"""Scenes of the safeguards of orders and raises: rules 1 to 4 and 11. See `guards`."""
+"""Scenes of the safeguards of orders: rules 1 to 4 and 11. See `guards`."""
 
 from contextlib import suppress
 

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 from cairnfs.errors import CairnError
 from cairnfs.sim.cluster import MASTER
-from cairnfs.sim.stage import SIZE, Stage
+from cairnfs.sim.scenes.tales import truncated_under_a_reader
+from cairnfs.sim.stage import FILE, SIZE, Seat, Stage
 from cairnfs.wire.chunk_reads import ChunkLength
 
 
@@ -97,3 +98,54 @@ async def length_by_round(stage: Stage) -> None:
     with suppress(CairnError):
         told = await stage.order(primary, ChunkLength(handle=stage.handle, version=version))
         assert told.length == SIZE + 4, "an older length was told"
+
+
+async def map_barrier(stage: Stage) -> None:
+    """Goal: rule 9.
+
+    Method: a file is truncated and written anew under a reader that knows its old chunk.
+    """
+    await truncated_under_a_reader(stage)
+
+
+async def lease_from_question(stage: Stage) -> None:
+    """Goal: rule 5.
+
+    Method: the answer to a heartbeat takes 1.7 s, and it is the last one: the master counts from when it was asked.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    victim = stage.others[0]
+    reader = await stage.reader(victim)
+    session = stage.reign.sessions.of(stage.cluster.servers[victim].server_id)
+    assert session is not None, victim
+    stage.world.cut(MASTER, victim, one_way=True)
+    heartbeats = session.heartbeats
+    while session.heartbeats == heartbeats:  # ends: heartbeats still get there
+        await stage.pause(0.01)
+    await stage.pause(1.7)
+    stage.world.heal(MASTER, victim)
+    stage.world.cut(victim, MASTER)
+    await stage.raise_without(victim)
+    await writer.write(3)
+    assert await reader.show() == 3
+
+
+async def hold_adopted(stage: Stage) -> None:
+    """Goal: rule 6.
+
+    Method: a version opens empty, is written, and overwritten while one member can only be reached by readers. The
+    raise adopts the overwrite; the length at the version's beginning does not tell that it is one.
+    """
+    client = await stage.client("writer")
+    writer = Seat(stage, "writer", await stage.on("writer", client.open(FILE, "w+b")))
+    await writer.write(1)
+    await stage.pause(3)
+    behind = stage.others[0]
+    reader = await stage.reader(behind)
+    for other in [MASTER, "writer", *stage.cluster.names]:
+        if other != behind:
+            stage.world.cut(other, behind)
+    await writer.write(2)
+    assert await reader.show() == 2

@@ -39,6 +39,21 @@ RULES = {
     "exact_delete": "rule 22: a replica is deleted only by its exact version and an order of this epoch",
     "keep_last_copy": "rule 23: no path removes the last valid copy",
     "safe_start": "rule 22: a master that has just started orders no deletion",
+    "refuse_twin": "rule 25: the copy of a disk is no second server of the same name",
+    "refuse_lower_version": "rule 3: what is below a promise is refused",
+    "incomplete_is_no_source": "rule 12: a half-filled replica is nobody's source",
+    "map_barrier": "rule 9: readers that know an old map of the file are barred",
+    "lease_from_question": "rule 5: a serving lease counts from the heartbeat, not from its answer",
+    "hold_adopted": "rule 6: an adopted overwrite is neither shown nor acked before its fence is done",
+    "enough_copies": "rule 19: no ack with too few members",
+    "durable_epoch": "rule 1: the highest epoch seen outlives a restart",
+    "notice_rollback": "rule 22: a master with old metadata deletes nothing",
+    "trash_before_unlink": "rule 22: a deleted replica lies in the trash for a while",
+    "remember_results": "contract 1: a retried request gets the first result",
+    "tell_lost_writes": "contract 5: a sync fails if writes before it may be gone",
+    "verify_on_read": "rule 16: bytes that do not fit their checksum are not answered",
+    "place_tag": "rule 24: a checksum counts only at the place it was written for",
+    "first_error_fails_disk": "rule 25: a disk whose flush failed is trusted no more",
 }
 """What each guard (a field of `safeguards.Safeguards`) forbids."""
 

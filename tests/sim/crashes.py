@@ -1,4 +1,4 @@
-"""What the simulated clusters of these tests live through. As a script it prints a trace hash: `scenarios.py SEED`."""
+"""What the simulated clusters of these tests live through. As a script it prints a trace hash: `crashes.py SEED`."""
 
 import sys
 
