@@ -131,7 +131,10 @@ def _source(context: Context, handle: ChunkHandle, version: ChunkVersion) -> tup
     chunk = context.chunks.ensure(handle)
     state = replica.state
     is_unused = chunk.previous == version and (chunk.opened != state.version or chunk.serial == 0)
-    if state.version != version and not is_unused:
+    # Closed above it: a raise was given up after its reconciliation. Its number is burnt, and nothing was opened since
+    # that could have changed the bytes of the last result.
+    is_burnt = state.closed and state.version > version
+    if state.version != version and not is_unused and not is_burnt:
         raise StaleVersionError(chunk=handle, has=state.version, wanted=version)
     if (state.incomplete or chunk.is_changing) and context.safeguards.incomplete_is_no_source:
         raise NotReadableError(chunk=handle, why="a half-filled replica is no source")
