@@ -36,7 +36,7 @@ async def promise(context: Context, request: Promise) -> Promised:
         _refuse_lower(context, chunk, request.version)
         replica = context.store.replicas.get(request.handle)
         if replica is None:
-            return _absent(context)
+            return _absent(context, is_lost=request.handle in context.store.lost)
         if replica.state.promised < request.version:
             await context.store.set_header(replica, promised=request.version, epoch=request.epoch)
         return _promised(context, chunk, replica)
@@ -47,7 +47,7 @@ def _refuse_lower(context: Context, chunk: Chunk, version: ChunkVersion) -> None
         raise StaleVersionError(chunk=chunk.handle, has=context.promised(chunk), wanted=version)
 
 
-def _absent(context: Context) -> Promised:
+def _absent(context: Context, *, is_lost: bool) -> Promised:
     return Promised(
         boot=context.boot,
         present=False,
@@ -55,7 +55,7 @@ def _absent(context: Context) -> Promised:
         serial=Serial(0),
         length=0,
         closed=False,
-        incomplete=False,
+        incomplete=is_lost,
         unbroken=False,
         plain_writes=False,
         digest=0,

@@ -152,6 +152,10 @@ class Reporter:
             answer = await context.caller.call(self._master, request, timeout_s=META_CALL_S)
             context.exclusions.take(answer.exclusions, context.chunks)
         context.standing.forget_changes(changes_before)
+        for handle in context.store.lost:
+            # That nothing is reported says only that nothing is here: an absent replica may be an empty one.
+            if handle not in context.store.replicas:
+                context.standing.note_lost(handle)
 
     # ---- heartbeats
 

@@ -65,6 +65,9 @@ class Store:
         self.max_epoch = Epoch(0)
         """Rule 1: the highest epoch seen; durable."""
         self.replicas: dict[ChunkHandle, Replica] = {}
+        self.lost: dict[ChunkHandle, None] = {}
+        """Replicas that this process had and has no more, by a failed disk or as corrupt. Rule 3: such a one that is
+        absent is no empty member."""
         self.damaged: list[str] = []
         """What recovery had to put aside, for the report to the master and the log."""
         self.on_disk_failed: Callable[[DiskId, str], None] | None = None
@@ -176,6 +179,7 @@ class Store:
         logger.error("disk failed folder=%s why=%s replicas=%d", disk.folder, disk.failed, len(disk.replicas))
         for handle, replica in disk.replicas.items():
             replica.gone = True
+            self.lost[handle] = None
             if self.replicas.get(handle) is replica:
                 del self.replicas[handle]
         disk.replicas.clear()
@@ -288,6 +292,7 @@ class Store:
     async def quarantine(self, replica: Replica, why: str) -> None:
         """Rule 16: out of use at once, its files to `cairn/quarantine`; never deleted."""
         logger.warning("replica quarantined chunk=%s why=%s", format_handle(replica.handle), why)
+        self.lost[replica.handle] = None
         await self._remove(replica, quarantine=True)
 
     async def trash(self, replica: Replica) -> None:

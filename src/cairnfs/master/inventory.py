@@ -58,6 +58,10 @@ class Inventory:
         if (server, handle) not in self._lost:
             self.set(server, handle, held)
 
+    def is_lost(self, server: ServerId, handle: ChunkHandle) -> bool:
+        """True if the server has told so, and nothing else since."""
+        return (server, handle) in self._lost
+
     def drop(self, server: ServerId, handle: ChunkHandle) -> None:
         self._lost[server, handle] = None
         if len(self._lost) > LOST_MAX:

@@ -93,9 +93,12 @@ def _choose_broken(base: Base, broken: list[tuple[ServerId, Promised]], *, all_a
 
 
 def _is_usable(base: Base, promised: Promised) -> bool:
-    """Complete, and not older than the result that names it; absent counts only for a chunk just made."""
+    """Complete, and not older than the result that names it; absent counts only for a chunk just made.
+
+    Rule 3: an absent replica is an empty member unless its server has lost it.
+    """
     if not promised.present:
-        return base.is_new
+        return base.is_new and not promised.incomplete
     return not promised.incomplete and promised.version >= base.version
 
 

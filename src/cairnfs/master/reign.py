@@ -211,7 +211,7 @@ class Reign:
         for member, boot in row.members:
             if member == server and session is not None:
                 held = self.inventory.get(server, handle)
-                return session if self.is_current(row, held, session, boot) else None
+                return session if self.is_current(row, held, session, boot, handle) else None
         return None
 
     def current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
@@ -220,11 +220,11 @@ class Reign:
         found = []
         for server, boot in row.members:
             session = self.sessions.of(server)
-            if session is not None and self.is_current(row, holders.get(server), session, boot):
+            if session is not None and self.is_current(row, holders.get(server), session, boot, handle):
                 found.append(session)
         return found
 
-    def is_current(self, row: ChunkRow, held: Held | None, session: Session, boot: BootId) -> bool:
+    def is_current(self, row: ChunkRow, held: Held | None, session: Session, boot: BootId, handle: ChunkHandle) -> bool:
         """True if what the server of that session holds is current, as the member that the record names with `boot`.
 
         The record names it (rule 2); an open replica is current only in the boot that the record names (rule 4).
@@ -232,7 +232,8 @@ class Reign:
         if not session.reported or (boot != session.boot and not row.closed):
             return False
         if held is None:
-            return row.is_new and boot == session.boot and not row.closed
+            is_empty = row.is_new and boot == session.boot and not row.closed
+            return is_empty and not self.inventory.is_lost(session.server, handle)
         return not held.incomplete and held.version >= row.version
 
     def live_current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:

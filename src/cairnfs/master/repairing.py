@@ -131,7 +131,7 @@ class Repairing:
             session = reign.sessions.of(server)
             if session is None or not session.reported or now_s - session.heard_s >= reign.config.suspect_s:
                 unheard += reign.sessions.gone_for_s(server, now_s) < reign.config.repair_grace_s
-            elif reign.is_current(row, holders.get(server), session, boot):
+            elif reign.is_current(row, holders.get(server), session, boot, handle):
                 live += 1
             elif not row.closed and session.boot != boot:
                 restarted += 1

@@ -18,7 +18,7 @@ class Promised(Reply, tag=0x170):
 
     boot: BootId
     present: bool
-    """False: no replica here; all else is then 0."""
+    """False: no replica here; all else is then 0, but `incomplete`: there was one, and it is lost."""
     version: ChunkVersion
     serial: Serial
     """Highest serial applied at `version`."""

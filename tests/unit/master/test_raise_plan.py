@@ -2,6 +2,8 @@
 
 import itertools
 
+from msgspec.structs import replace
+
 from cairnfs.ids import NO_VERSION, ChunkVersion
 from cairnfs.master.raise_plan import Base, NoSource, Source, choose_source, is_equal
 from cairnfs.wire.master_orders import Promised
@@ -38,6 +40,15 @@ def states(server):
 
 def base(*, closed=False, is_new=False, members=(1, 2, 3), length=10):
     return Base(BASE, [(server, server) for server in members], closed, length, is_new)
+
+
+def test_a_member_that_has_lost_its_replica_is_no_empty_source_of_a_new_chunk():
+    lost = replace(absent(1), incomplete=True)
+    assert isinstance(choose_source(base(is_new=True), {1: absent(1)}), Source)
+    assert isinstance(choose_source(base(is_new=True), {1: lost}), NoSource)
+    found = choose_source(base(is_new=True), {1: lost, 2: replica(2)})
+    assert isinstance(found, Source)
+    assert found.server == 2
 
 
 def test_for_every_combination_the_source_is_a_full_member_of_the_last_result():
