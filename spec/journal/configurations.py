@@ -51,6 +51,7 @@ JOURNAL = Part(
     ),
     (
         _off("redo record", "redo_record", APPEND_OVERWRITE),
+        _off("what is flushed is told by block", "flushed_by_block", AGAIN, has_dirty_neighbour=True),
         _off("redo record flushed before the place", "redo_before_place", APPEND_OVERWRITE),
         _off("the redo of a dirty block is whole", "redo_of_dirty_block_is_whole", MIXED),
         _off("the older slot is written", "older_slot_is_written", MIXED),

@@ -63,9 +63,8 @@ class JournalModel:
         if mutation.start > length:
             mutation = Mutation(length, ZERO * (mutation.start - length) + mutation.data, mutation.is_durable)
         slot = Slot(table.stamp + 1, content_after(table.content, mutation.start, mutation.data))
-        covered = max(table.submitted, table.flushing)
         state = state._replace(next=state.next + 1)
-        if mutation.start < covered and safe.redo_record:
+        if self._touches_flushed(table, mutation) and safe.redo_record:
             record = self._redo(table, mutation, slot)
             yield ("redo record {} is submitted: {}", slot.stamp, slot.content), state._replace(
                 table=table._replace(stamp=slot.stamp), queue=(*state.queue, record), work=Work("redo", slot, record)
@@ -78,6 +77,10 @@ class JournalModel:
             yield ("mutation {} is written in place: {}", slot.stamp, slot.content), self._in_place(
                 state, mutation, slot
             )
+
+    def _touches_flushed(self, table: Table, mutation: Mutation) -> bool:
+        kept = len(table.kept.content) if table.kept is not None and self.safeguards.flushed_by_block else 0
+        return mutation.start < max(table.submitted, table.flushing, kept)
 
     def _redo(self, table: Table, mutation: Mutation, slot: Slot) -> Record:
         if table.is_dirty and self.safeguards.redo_of_dirty_block_is_whole:

@@ -123,6 +123,8 @@ class Safeguards:
 
     redo_record: bool = True
     """Rule 15: flushed bytes are overwritten only with a redo record."""
+    flushed_by_block: bool = True
+    """Rule 15: what is flushed is told by block; off: by the replica's flushed length alone."""
     redo_before_place: bool = True
     """Rule 15: which is flushed before."""
     redo_of_dirty_block_is_whole: bool = True
