@@ -11,6 +11,7 @@ MIXED = (Mutation(0, "a", True), Mutation(1, "b"), Mutation(0, "c"), Mutation(1,
 PLAIN = (Mutation(0, "a"), Mutation(1, "b"), Mutation(0, "cd", True), Mutation(0, "ef"))
 CUTS = (Mutation(0, "ab", True), Mutation(1, ""), Mutation(1, "c"), Mutation(1, "d", True))
 AGAIN = (Mutation(0, "a", True), Mutation(1, "b"), Mutation(0, "c"), Mutation(1, "d"), Mutation(0, "e", True))
+COPIED = (Mutation(0, "a", True), Mutation(0, "bc", True, is_copied=True), Mutation(0, "d", True))
 THREE = (Mutation(0, "a", True), Mutation(1, "bc"), Mutation(0, "de"), Mutation(2, "f", True))
 
 
@@ -44,6 +45,7 @@ JOURNAL = Part(
         _beside("the next block is dirty", AGAIN, is_short=True),
         _beside("the next block is dirty, two power losses", AGAIN, losses=2),
         _beside("the next block is dirty, a cut", CUTS),
+        _holds("copied over by a reconciliation", COPIED, is_short=True),
         _holds("three sectors", THREE),
         _holds("appends and overwrites, two power losses", APPEND_OVERWRITE, losses=2),
         _holds("mixed mutations, two power losses", MIXED, losses=2),
@@ -59,7 +61,7 @@ JOURNAL = Part(
         _off("file flushed before its record", "flush_before_record", PLAIN),
         _off("places written before the segment goes", "places_before_removal", APPEND_OVERWRITE),
         _off("places flushed before the segment goes", "flush_before_removal", APPEND_OVERWRITE),
-        _off("replay only what is newer", "replay_only_newer", AGAIN, has_dirty_neighbour=True),
+        _off("replay only what is newer", "replay_only_newer", COPIED),
         _off("a cut goes through the journal", "cut_by_record", CUTS),
         _off("recovery flushes before it forgets", "flush_before_forgetting", APPEND_OVERWRITE, losses=2),
     ),

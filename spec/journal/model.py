@@ -1,6 +1,7 @@
 """The steps of a running disk, and the model."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from spec.explore import Label
 from spec.journal.recovery import power_losses, recoveries
@@ -61,10 +62,15 @@ class JournalModel:
                 yield ("nothing is to be cut",), state._replace(next=state.next + 1)
             return
         if mutation.start > length:
-            mutation = Mutation(length, ZERO * (mutation.start - length) + mutation.data, mutation.is_durable)
+            zeros = ZERO * (mutation.start - length)
+            mutation = replace(mutation, start=length, data=zeros + mutation.data)
         slot = Slot(table.stamp + 1, content_after(table.content, mutation.start, mutation.data))
         state = state._replace(next=state.next + 1)
-        if self._touches_flushed(table, mutation) and safe.redo_record:
+        if mutation.is_copied:
+            yield ("block {} is copied in place: {}", slot.stamp, slot.content), self._in_place(
+                state._replace(safe=0), mutation, slot
+            )
+        elif self._touches_flushed(table, mutation) and safe.redo_record:
             record = self._redo(table, mutation, slot)
             yield ("redo record {} is submitted: {}", slot.stamp, slot.content), state._replace(
                 table=table._replace(stamp=slot.stamp), queue=(*state.queue, record), work=Work("redo", slot, record)

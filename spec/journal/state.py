@@ -115,6 +115,8 @@ class Mutation:
     start: int
     data: str
     is_durable: bool = False
+    is_copied: bool = False
+    """By a reconciliation: the replica is incomplete, so nothing in it counts until this is durable."""
 
 
 @dataclass(frozen=True, slots=True)
