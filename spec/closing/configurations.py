@@ -28,7 +28,8 @@ CLOSING = Part(
     (
         _holds("two writes, a restart, one raise", SMALL, is_short=True),
         _holds("two writes, power loss of both", POWER, is_short=True),
-        _holds("retries, restarts, two raises", replace(RETRY, restarts=2), is_short=True),
+        _holds("retries, a restart, two raises", RETRY, is_short=True),
+        _holds("retries, restarts, two raises", replace(RETRY, restarts=2)),
         _holds("retries, power losses, two raises", replace(RETRY, restarts=2, power=True)),
         _holds("three writes, two raises", Bounds(mutations="WUV", versions=2, restarts=1)),
     ),

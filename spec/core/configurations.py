@@ -106,7 +106,7 @@ ABLATIONS = (
     _off("ack by all", "ack_by_all", Bounds(versions=2, sets=(4,), agreement=False)),
     _off("current by the record", "current_by_record", Bounds(versions=4, sets=(3, 4, 7)), is_short=False),
     _off("grant bound to the boot", "grant_bound_to_boot", Bounds(versions=2, restarts=1, sets=(6,), agreement=False)),
-    _off("result after reconciling", "result_after_reconciling", Bounds(versions=4, sets=(3, 4, 7))),
+    _off("result after reconciling", "result_after_reconciling", Bounds(versions=3, sets=(4, 7))),
     _off(
         "a restart leaves the set",
         "restart_leaves_set",
@@ -142,6 +142,7 @@ ABLATIONS = (
         "lost is not repeated",
         "lost_is_not_repeated",
         replace(POWER, mutations="WU", sets=(7,), tries=2),
+        is_short=False,
     ),
     _reconciles("none", Bounds(versions=2, sets=(3, 6, 7))),
     _reconciles("pad", Bounds(versions=2, sets=(3, 6, 7))),
