@@ -18,8 +18,8 @@ def main(arguments: list[str]) -> int:
     options = Options(chosen.short, chosen.only, chosen.trace, lambda text: print(text, flush=True))
     if chosen.list:
         for part in PARTS:
-            for one in (*part.configurations, *part.progress, *part.reaches, *part.walks, *part.ablations):
-                print(f"{part.name}: {one.name}")
+            for name in part.names():
+                print(f"{part.name}: {name}")
         return 0
     wrong = run_ablations(options) if chosen.ablate else run_configurations(options)
     if wrong:

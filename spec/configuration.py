@@ -76,3 +76,9 @@ class Part:
     progress: tuple[Progress, ...] = ()
     reaches: tuple[Reach, ...] = ()
     walks: tuple[Configuration, ...] = field(default=())
+
+    def names(self) -> list[str]:
+        """Return the names of all its runs."""
+        names = [one.name for one in (*self.configurations, *self.walks)]
+        names += [one.name for one in self.progress] + [one.name for one in self.reaches]
+        return names + [one.name for one in self.ablations]

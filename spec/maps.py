@@ -117,8 +117,9 @@ class Maps:
             for node in (0, 1):
                 replica = state.replicas[node]
                 if not replica.has_barrier:
-                    yield ("{} refuses older readers", "AB"[node]), _put(
-                        state, node, replica._replace(has_barrier=True)
+                    yield (
+                        ("{} refuses older readers", "AB"[node]),
+                        _put(state, node, replica._replace(has_barrier=True)),
                     )
         first, second = state.replicas
         is_fenced = first.has_barrier and (second.has_barrier or not state.book)
@@ -154,9 +155,7 @@ def _reads(state: State, node: int) -> Steps:
         what = f"it showed {CONTENTS[state.snapshot]}, and now {CONTENTS[content]}"
         raise ViolationError(SNAPSHOT_STAYS, what)
     if state.snapshot == -1:
-        yield ("a read of the snapshot at {} shows {}", "AB"[node], CONTENTS[content]), state._replace(
-            snapshot=content
-        )
+        yield ("a read of the snapshot at {} shows {}", "AB"[node], CONTENTS[content]), state._replace(snapshot=content)
 
 
 def _put(state: State, node: int, replica: Replica) -> State:

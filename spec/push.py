@@ -91,8 +91,9 @@ class Push:
         """Everything that may happen next."""
         if state.tries < self.tries and not state.is_acked:
             number = state.tries + 1
-            yield ("the client pushes W as data {}, and asks", number), state._replace(
-                tries=number, requested=(*state.requested, number)
+            yield (
+                ("the client pushes W as data {}, and asks", number),
+                state._replace(tries=number, requested=(*state.requested, number)),
             )
         for node in (0, 1):
             yield from self._arrivals(state, node)
@@ -102,17 +103,22 @@ class Push:
 
     def _arrivals(self, state: State, node: int) -> Steps:
         member = state.members[node]
-        for number in range(1, state.tries + 1):
-            for part in PARTS:
-                for name in ((number, part), (number, -part)):
-                    if name not in member.buffer and (part > 0 and (name[1] > 0 or not self.safeguards.verify_on_arrival)):
-                        kept = tuple(sorted((*member.buffer, name)))
-                        text = "part {} of data {} arrives at {}" if name[1] > 0 else "part {} of data {} is changed, at {}"
-                        yield (text, part, number, NAMES[node]), _with(state, node, member._replace(buffer=kept))
+        names = [(number, part) for number in range(1, state.tries + 1) for part in PARTS]
+        if not self.safeguards.verify_on_arrival:
+            names += [(number, -part) for number, part in names]
+        for name in names:
+            if name not in member.buffer:
+                kept = tuple(sorted((*member.buffer, name)))
+                how = "arrives" if name[1] > 0 else "arrives changed"
+                yield (
+                    ("part {} of data {} {} at {}", abs(name[1]), name[0], how, NAMES[node]),
+                    _with(state, node, member._replace(buffer=kept)),
+                )
         for name in member.buffer:
             kept = tuple(other for other in member.buffer if other != name)
-            yield ("{} drops part {} of data {}", NAMES[node], abs(name[1]), name[0]), _with(
-                state, node, member._replace(buffer=kept)
+            yield (
+                ("{} drops part {} of data {}", NAMES[node], abs(name[1]), name[0]),
+                _with(state, node, member._replace(buffer=kept)),
             )
 
     def _requests(self, state: State) -> Steps:
@@ -122,8 +128,9 @@ class Push:
             others = tuple(other for other in state.requested if other != number)
             if member.known and self.safeguards.filter_repeats:
                 if not state.order:
-                    yield ("request {} is answered as a repeat", number), state._replace(
-                        requested=others, is_acked=True
+                    yield (
+                        ("request {} is answered as a repeat", number),
+                        state._replace(requested=others, is_acked=True),
                     )
                 continue
             if state.order:
@@ -131,8 +138,9 @@ class Push:
             taken = self._taken(member, number)
             if taken is not None:
                 # The client did not hear the answer, so the same request may come again.
-                yield ("primary {} applies W with data {}", NAMES[node], number), _with(state, node, taken)._replace(
-                    order=number
+                yield (
+                    ("primary {} applies W with data {}", NAMES[node], number),
+                    _with(state, node, taken)._replace(order=number),
                 )
 
     def _taken(self, member: Member, number: int) -> Member | None:
@@ -156,15 +164,17 @@ class Push:
         taken = self._taken(member, state.order)
         if not is_done and taken is not None:
             known = self.safeguards.filter_travels
-            yield ("{} applies the order with data {}", NAMES[node], state.order), _with(
-                state, node, taken._replace(known=known)
+            yield (
+                ("{} applies the order with data {}", NAMES[node], state.order),
+                _with(state, node, taken._replace(known=known)),
             )
         if not is_done:
             missing = tuple((state.order, part) for part in PARTS)
             if not all(name in member.buffer for name in missing):
                 buffer = tuple(sorted({*member.buffer, *missing}))
-                yield ("the primary pushes data {} to {} again", state.order, NAMES[node]), _with(
-                    state, node, member._replace(buffer=buffer)
+                yield (
+                    ("the primary pushes data {} to {} again", state.order, NAMES[node]),
+                    _with(state, node, member._replace(buffer=buffer)),
                 )
         if member.applied or not self.safeguards.ack_by_all:
             yield ("W is acked",), state._replace(order=0, is_acked=True)
@@ -182,10 +192,9 @@ class Push:
                 )
                 for member in state.members
             )
-            yield ("a raise makes both equal to {}; {} is primary", NAMES[source], NAMES[1 - state.primary]), (
-                state._replace(
-                    members=(members[0], members[1]), primary=1 - state.primary, raises=0, order=0
-                )
+            yield (
+                ("a raise makes both equal to {}; {} is primary", NAMES[source], NAMES[1 - state.primary]),
+                (state._replace(members=(members[0], members[1]), primary=1 - state.primary, raises=0, order=0)),
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from spec.closing.configurations import CLOSING
-from spec.configuration import Ablation, Configuration, Part
+from spec.configuration import Ablation, Configuration, Part, Progress, Reach
 from spec.core.configurations import CORE
 from spec.deletion.configurations import DELETION
 from spec.explore import Result, explore, walk
@@ -53,7 +53,8 @@ def _runs(options: Options) -> Iterable[tuple[Part, str, Callable[[], Result]]]:
         for one in part.configurations:
             if one.is_short or not options.is_short:
                 yield part, one.name, lambda one=one: run_one(one)  # type: ignore[misc]
-        for other in (*part.progress, *part.reaches):
+        others: list[Progress | Reach] = [*part.progress, *part.reaches]
+        for other in others:
             if other.is_short or not options.is_short:
                 yield part, other.name, other.run
         if not options.is_short:
@@ -105,10 +106,7 @@ def _head(options: Options) -> None:
 
 
 def _row(options: Options, part: Part, name: str, result: Result, *, expected: bool) -> None:
-    if result.violation:
-        found = result.violation
-    else:
-        found = "nothing found, " + ("exhaustive" if result.exhaustive else "not exhaustive")
+    found = result.violation or "nothing found, " + ("exhaustive" if result.exhaustive else "not exhaustive")
     mark = " " if expected else "!"
     options.write(_LINE.format(mark, part.name, name, result.states, f"{result.seconds:.1f}", found))
     if result.violation and (options.traces or not expected):

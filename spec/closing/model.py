@@ -8,7 +8,9 @@ from spec.explore import Label, Property, ViolationError
 
 NEVER_OLDER = Property("reads never go back", "contracts 3 and 4", "what was shown or acked is never followed by older")
 LENGTH_IS_TRUE = Property("the length is true", "rules 7 and 18", "no length below what was acked or told")
-CLOSED_IS_SYNCED = Property("closed is synced", "contract 5", "a close is logged when every member has flushed all of it")
+CLOSED_IS_SYNCED = Property(
+    "closed is synced", "contract 5", "a close is logged when every member has flushed all of it"
+)
 ACKED_STAYS = Property("acknowledged stays", "contract 5", "a version opens with every acked mutation")
 
 Steps = Iterator[tuple[Label, State]]
@@ -94,7 +96,11 @@ class Closing:
                     yield ("{} is acked as a repeat", name), self._acked(state, place, committed)
                 continue
             is_forgotten = one.tries and state.record.broken_at > one.since
-            if one.acked or one.tries >= self.bounds.tries or (is_forgotten and self.safeguards.forgotten_is_not_repeated):
+            if (
+                one.acked
+                or one.tries >= self.bounds.tries
+                or (is_forgotten and self.safeguards.forgotten_is_not_repeated)
+            ):
                 continue
             data = server.data + name
             after = put_server(state, role.node, self._applied(server, data))
@@ -127,8 +133,9 @@ class Closing:
         if is_member and not is_refused and done < len(role.log) and role.phase != "over":
             after = put_server(state, node, self._applied(server, server.data + role.log[done]))
             yield (
-                "{} applies {} at v{}", NAMES[node], role.log[done], server.version
-            ), after._replace(role=role._replace(applied=_counted(role, node)))
+                ("{} applies {} at v{}", NAMES[node], role.log[done], server.version),
+                after._replace(role=role._replace(applied=_counted(role, node))),
+            )
         primary = state.servers[role.node]
         needed = [role.applied[node] for node in NODES if record.members >> node & 1]
         if self._is_primary(state) and role.committed < min(needed) and role.phase != "over":
@@ -145,25 +152,31 @@ class Closing:
             return
         if role.phase == "open":
             if role.committed == len(role.log) or not safe.close_names_length:
-                yield ("primary {} begins to close", NAMES[role.node]), state._replace(
-                    role=role._replace(phase="closing")
+                yield (
+                    ("primary {} begins to close", NAMES[role.node]),
+                    state._replace(role=role._replace(phase="closing")),
                 )
             return
         primary, length = state.servers[role.node], role.base + role.committed
         node = 1 - role.node
         other = state.servers[node]
         is_member = state.record.members >> node & 1
-        if is_member and not other.is_closed and other.opened == other.version == primary.version:
-            if len(other.data) == length or not safe.close_names_length:
-                yield ("{} stores closed with {}", NAMES[node], length), put_server(
-                    state, node, self._closed(other, length)
-                )
+        is_ready = other.opened == other.version == primary.version
+        is_equal = len(other.data) == length or not safe.close_names_length
+        if is_member and not other.is_closed and is_ready and is_equal:
+            yield (
+                ("{} stores closed with {}", NAMES[node], length),
+                put_server(state, node, self._closed(other, length)),
+            )
         is_last = not is_member or (other.is_closed and other.version == primary.version)
         if is_last or not safe.primary_closes_last:
             after = put_server(state, role.node, self._closed(primary, length))
             reports = tuple(sorted({*state.reports, (primary.version, length)}))
-            yield ("primary {} stores closed with {} and reports it", NAMES[role.node], length), after._replace(
-                role=role._replace(phase="over" if safe.closed_takes_no_order else "open"), reports=reports
+            yield (
+                ("primary {} stores closed with {} and reports it", NAMES[role.node], length),
+                after._replace(
+                    role=role._replace(phase="over" if safe.closed_takes_no_order else "open"), reports=reports
+                ),
             )
 
     def _closed(self, server: Server, length: int) -> Server:
@@ -199,10 +212,12 @@ class Closing:
                     after = self._raised(state, targets, source, opens=True)
                     after = self._check_open(after, primary)
                     yield (
-                        "v{} opens with {} and primary {}", after.record.version, _names(targets), NAMES[primary]
-                    ), after
-                yield ("v{} is sealed with {}", state.record.version + 1, _names(targets)), self._raised(
-                    state, targets, source, opens=False
+                        ("v{} opens with {} and primary {}", after.record.version, _names(targets), NAMES[primary]),
+                        after,
+                    )
+                yield (
+                    ("v{} is sealed with {}", state.record.version + 1, _names(targets)),
+                    self._raised(state, targets, source, opens=False),
                 )
 
     def _sources(self, state: State, targets: int) -> list[int]:
@@ -266,8 +281,9 @@ class Closing:
             server = state.servers[node]
             is_named = record.is_closed and record.members >> node & 1 and server.version == record.version
             if is_named and not server.is_closed and len(server.data) == record.length:
-                yield ("{} is sealed by the master", NAMES[node]), put_server(
-                    state, node, self._closed(server, record.length)
+                yield (
+                    ("{} is sealed by the master", NAMES[node]),
+                    put_server(state, node, self._closed(server, record.length)),
                 )
 
     # ---- the world

@@ -152,7 +152,9 @@ ABLATIONS = (
         "unbroken_source",
         Bounds(mutations="W", versions=2, power=True, restarts=1, sets=(1, 2, 4, 6)),
     ),
-    _off("sync names the version of the ack", "sync_names_version", replace(POWER, mutations="W", sync=True, sets=(7,))),
+    _off(
+        "sync names the version of the ack", "sync_names_version", replace(POWER, mutations="W", sync=True, sets=(7,))
+    ),
     _off("flush before the ack of an append", "flush_before_append_ack", replace(POWER, sets=(7,))),
 )
 

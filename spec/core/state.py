@@ -77,7 +77,7 @@ class Version(NamedTuple):
     """Mutations by serial."""
     committed: int = 0
     fence_done: bool = False
-    applied: tuple[int, int, int] = (0, 0, 0)
+    applied: tuple[int, ...] = (0, 0, 0)
     """By node: serials that it has applied and answered."""
 
 
@@ -102,7 +102,7 @@ class Master(NamedTuple):
     """Of the last result."""
     issued: int
     raises: tuple[Raise, ...]
-    book: tuple[int, int, int]
+    book: tuple[int, ...]
     """By node: ticks until its serving lease has surely ended."""
     members: int
     """Of the last result."""
@@ -129,9 +129,9 @@ class Shown(NamedTuple):
 class State(NamedTuple):
     """All of it."""
 
-    replicas: tuple[Replica, Replica, Replica]
+    replicas: tuple[Replica, ...]
     versions: tuple[Version, ...]
-    masters: tuple[Master, Master | None]
+    masters: tuple[Master | None, ...]
     epoch: int
     """1, or 2 once there is a successor."""
     operations: tuple[Operation, ...]

@@ -87,9 +87,7 @@ def _may_try(view: View, state: State, name: str, operation: Operation) -> bool:
 
 def _applied(view: View, replica: Replica, names: str) -> Replica:
     data = replica.data + names
-    return replica._replace(
-        serial=replica.serial + len(names), data=data, flushed=flushed_at_once(view, replica, data)
-    )
+    return replica._replace(serial=replica.serial + len(names), data=data, flushed=flushed_at_once(view, replica, data))
 
 
 def _answer_repeat(view: View, state: State, number: int, what: tuple[int, str]) -> Steps:

@@ -47,6 +47,7 @@ def may_commit(view: View, state: State, place: int) -> bool:
 
 def _taken_over(view: View, state: State) -> State:
     safe, old = view.safeguards, state.masters[0]
+    assert old is not None
     issued = view.bounds.versions if safe.numbers_used_once else old.version
     book = (BOOK_TICKS,) * 3 if safe.successor_assumes_leases or not view.bounds.clocks else (0, 0, 0)
     new = Master(version=old.version, issued=issued, raises=(), book=book, members=old.members)
@@ -69,7 +70,10 @@ def _fence(view: View, state: State, place: int, master: Master) -> Steps:
         if not view.safeguards.refuse_lower_epoch or replica.epoch <= place + 1:
             told = replica._replace(excluded=master.version, epoch=max(place + 1, replica.epoch))
             after = state._replace(replicas=put(state.replicas, node, told))
-            yield ("{} confirms to master {} that it is excluded below v{}", NAMES[node], place + 1, master.version), after
+            yield (
+                ("{} confirms to master {} that it is excluded below v{}", NAMES[node], place + 1, master.version),
+                after,
+            )
         if master.book[node] and not view.bounds.wrong_clocks:
             is_done = False
     if is_done:
@@ -95,7 +99,16 @@ def _begin(view: View, state: State, place: int, master: Master) -> Steps:
             begun = Raise(number, targets, primary, 0, -1, 0, candidates)
             raises = (*_still_heard(master.raises, state.replicas, number), begun)
             after = _with_master(state, place, master._replace(issued=number, raises=raises))
-            yield ("master {} begins the raise v{} {{{}}} with primary {}", place + 1, number, SETS[targets], NAMES[primary]), after
+            yield (
+                (
+                    "master {} begins the raise v{} {{{}}} with primary {}",
+                    place + 1,
+                    number,
+                    SETS[targets],
+                    NAMES[primary],
+                ),
+                after,
+            )
 
 
 def _candidates(view: View, state: State, master: Master, targets: int) -> int:
@@ -113,7 +126,11 @@ def _still_heard(raises: tuple[Raise, ...], replicas: tuple[Replica, ...], issue
         if one.version == issued
         or any(
             replicas[node].promised < one.version
-            or (one.promised == one.targets and replicas[node].promised == one.version and not one.reconciled >> node & 1)
+            or (
+                one.promised == one.targets
+                and replicas[node].promised == one.version
+                and not one.reconciled >> node & 1
+            )
             for node in MEMBERS[one.targets]
         )
     )

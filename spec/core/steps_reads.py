@@ -72,8 +72,9 @@ def read_steps(view: View, state: State) -> Steps:
             is_cell = False  # beyond its end: that is an end of file
         if safe.serving_lease and not replica.lease:
             if is_cell and state.round == NO_ROUND and version.members >> node & 1 and _is_stale(state, replica):
-                yield ("a read without lease: {} begins a round of v{}", NAMES[node], replica.version), _begun(
-                    state, replica.version, node
+                yield (
+                    ("a read without lease: {} begins a round of v{}", NAMES[node], replica.version),
+                    _begun(state, replica.version, node),
                 )
             continue
         yield from _reads(state, node, (is_cell, count))

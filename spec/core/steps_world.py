@@ -34,9 +34,7 @@ def world_steps(view: View, state: State) -> Steps:
                 yield from _renewals(view, state, place, master)
         for node in MEMBERS[state.renewals]:
             replica = state.replicas[node]._replace(lease=LEASE_TICKS)
-            after = state._replace(
-                replicas=put(state.replicas, node, replica), renewals=state.renewals & ~(1 << node)
-            )
+            after = state._replace(replicas=put(state.replicas, node, replica), renewals=state.renewals & ~(1 << node))
             yield ("a late renewal reaches {}", NAMES[node]), after
     if view.bounds.power:
         yield from _flushes(state)
@@ -116,15 +114,15 @@ def _restarted(view: View, state: State, node: int) -> State:
         if version.primary != node or version.phase not in (LOGGED, OPEN):
             continue
         if view.safeguards.grant_bound_to_boot:
-            version = version._replace(phase=ENDED if version.phase == OPEN else VOID)
+            after = version._replace(phase=ENDED if version.phase == OPEN else VOID)
         elif version.phase == OPEN:
             # The grant is repeated and taken again: serials begin anew on a base that is not everywhere.
-            version = version._replace(log="", committed=0)
+            after = version._replace(log="", committed=0)
             replica = replica._replace(serial=0, unbroken=True)
-        versions = put(versions, number, version)
-    return state._replace(
-        replicas=put(state.replicas, node, replica), versions=versions, restarts=state.restarts - 1
-    )
+        else:
+            continue
+        versions = put(versions, number, after)
+    return state._replace(replicas=put(state.replicas, node, replica), versions=versions, restarts=state.restarts - 1)
 
 
 def flushed_at_once(view: View, replica: Replica, data: str) -> str:

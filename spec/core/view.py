@@ -95,14 +95,24 @@ class View:
             return replica.data, replica
         return source.data, source
 
-    def sources(self, candidates: int, members: int, targets: int, replicas: tuple[Replica, ...]) -> tuple[list[int], bool]:
+    def sources(
+        self, candidates: int, members: int, targets: int, replicas: tuple[Replica, ...]
+    ) -> tuple[list[int], bool]:
         """Return who may be the source, and True if continuity is broken with it. Rule 12."""
         nodes = MEMBERS[candidates]
         fit = [node for node in nodes if replicas[node].unbroken or not self.safeguards.unbroken_source]
         if fit:
             if self.bounds.any_source:
                 return fit, False
-            best = max(fit, key=lambda node: (replicas[node].version, replicas[node].serial, len(appended(replicas[node].data)), -node))
+            best = max(
+                fit,
+                key=lambda node: (
+                    replicas[node].version,
+                    replicas[node].serial,
+                    len(appended(replicas[node].data)),
+                    -node,
+                ),
+            )
             return [best], False
         if nodes and not members & ~targets and candidates == members:
             return [max(nodes, key=lambda node: (len(replicas[node].data), -node))], True

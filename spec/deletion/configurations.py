@@ -70,6 +70,8 @@ DELETION = Part(
         _off("brake", "brake", Bounds(holders=0b111, raises=2)),
     ),
     progress=(
-        Progress("a purged chunk can always go", lambda: Deletion(TRASHED), _purged_and_gone, _not_purged, is_short=True),
+        Progress(
+            "a purged chunk can always go", lambda: Deletion(TRASHED), _purged_and_gone, _not_purged, is_short=True
+        ),
     ),
 )

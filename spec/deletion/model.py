@@ -184,9 +184,7 @@ class Deletion:
             seen = server._replace(
                 epoch=max(server.epoch, place + 1), position=max(server.position, master.record.position)
             )
-            after = state._replace(
-                masters=put(state.masters, place, told), servers=put(state.servers, node, seen)
-            )
+            after = state._replace(masters=put(state.masters, place, told), servers=put(state.servers, node, seen))
             if after != state:
                 yield ("{} reports to master {}", NAMES[node], place + 1), after
 
@@ -246,7 +244,9 @@ class Deletion:
             after = state._replace(servers=put(state.servers, order.node, seen))
             if current(state) and not current(after) and state.record.status != PURGED:
                 what = f"{NAMES[order.node]} deletes the last copy of v{state.record.version}"
-                raise ViolationError(LAST_COPY, f"{what}, by the order of master {order.epoch} for v{order.copy.version}")
+                raise ViolationError(
+                    LAST_COPY, f"{what}, by the order of master {order.epoch} for v{order.copy.version}"
+                )
             yield ("{} deletes its replica, by an order of master {}", NAMES[order.node], order.epoch), after
 
 

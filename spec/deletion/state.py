@@ -55,7 +55,7 @@ class Master(NamedTuple):
     """One master's picture."""
 
     record: Record
-    reported: tuple[Copy, Copy, Copy]
+    reported: tuple[Copy, ...]
     heard: int
     is_rolled_back: bool = False
     """It has noticed that its metadata are older than the cluster."""
@@ -76,8 +76,8 @@ class State(NamedTuple):
 
     record: Record
     """The truth: of what was ever promised to a client."""
-    servers: tuple[Server, Server, Server]
-    masters: tuple[Master, Master | None]
+    servers: tuple[Server, ...]
+    masters: tuple[Master | None, ...]
     orders: tuple[Order, ...] = ()
     copies: int = 1
     failures: int = 0

@@ -56,8 +56,9 @@ class Joining:
         """The primary applies to both blocks, then every member, then it is acked."""
         primary, number = MEMBERS[state.members][0], state.written
         if self._is_at_work(state, primary) and number == state.committed and number < self.bounds.writes:
-            yield ("{} applies mutation {}", NAMES[primary], number + 1), self._applied(state, primary)._replace(
-                written=number + 1
+            yield (
+                ("{} applies mutation {}", NAMES[primary], number + 1),
+                self._applied(state, primary)._replace(written=number + 1),
             )
         if number == state.committed:
             return
@@ -107,16 +108,18 @@ class Joining:
             for targets in self.bounds.sets:
                 if targets & state.members:
                     version = state.issued + 1
-                    yield ("the raise v{} {{{}}} begins", version, names(targets)), state._replace(
-                        issued=version, running=Raise(version, targets)
+                    yield (
+                        ("the raise v{} {{{}}} begins", version, names(targets)),
+                        state._replace(issued=version, running=Raise(version, targets)),
                     )
 
     def _promises(self, state: State, running: Raise) -> Steps:
         for node in MEMBERS[running.targets & ~running.promised]:
             replica = state.replicas[node]._replace(promised=running.version)
             after = _with(state, node, replica)
-            yield ("{} promises v{}", NAMES[node], running.version), after._replace(
-                running=running._replace(promised=running.promised | 1 << node)
+            yield (
+                ("{} promises v{}", NAMES[node], running.version),
+                after._replace(running=running._replace(promised=running.promised | 1 << node)),
             )
 
     def _source(self, state: State, running: Raise) -> Steps:
@@ -150,12 +153,16 @@ class Joining:
             )
             if is_equal:
                 taken = Replica(running.version, running.version, replica.blocks, opened=0)
-                yield ("{} takes v{}", NAMES[node], running.version), _with(state, node, taken)._replace(
-                    running=running._replace(reconciled=running.reconciled | 1 << node)
+                yield (
+                    ("{} takes v{}", NAMES[node], running.version),
+                    _with(state, node, taken)._replace(
+                        running=running._replace(reconciled=running.reconciled | 1 << node)
+                    ),
                 )
             elif not replica.is_incomplete and self.safeguards.mark_incomplete:
-                yield ("{} is marked as incomplete", NAMES[node]), _with(
-                    state, node, replica._replace(is_incomplete=True)
+                yield (
+                    ("{} is marked as incomplete", NAMES[node]),
+                    _with(state, node, replica._replace(is_incomplete=True)),
                 )
             else:
                 yield from _copies(state, (node, replica), (running.source, origin))
@@ -171,14 +178,17 @@ class Joining:
         base = replicas[running.source].blocks[0]
         if base < state.shown:
             raise ViolationError(ACKED_STAYS, f"v{running.version} opens with {base}, but {state.shown} was shown")
-        yield ("v{} {{{}}} is logged and opens", running.version, names(running.targets)), state._replace(
-            replicas=replicas,
-            version=running.version,
-            members=running.targets,
-            running=None,
-            written=base,
-            committed=base,
-            copied=0,
+        yield (
+            ("v{} {{{}}} is logged and opens", running.version, names(running.targets)),
+            state._replace(
+                replicas=replicas,
+                version=running.version,
+                members=running.targets,
+                running=None,
+                written=base,
+                committed=base,
+                copied=0,
+            ),
         )
 
     # ---- reads
@@ -206,8 +216,9 @@ def _copies(state: State, target: tuple[int, Replica], source: tuple[int, Replic
     for block in BLOCKS:
         if replica.blocks[block] != content.blocks[block]:
             blocks = put(replica.blocks, block, content.blocks[block])
-            yield ("{} copies block {} from {}", NAMES[node], block, NAMES[origin]), _with(
-                state, node, replica._replace(blocks=blocks)
+            yield (
+                ("{} copies block {} from {}", NAMES[node], block, NAMES[origin]),
+                _with(state, node, replica._replace(blocks=blocks)),
             )
 
 

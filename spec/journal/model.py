@@ -67,21 +67,29 @@ class JournalModel:
         slot = Slot(table.stamp + 1, content_after(table.content, mutation.start, mutation.data))
         state = state._replace(next=state.next + 1)
         if mutation.is_copied:
-            yield ("block {} is copied in place: {}", slot.stamp, slot.content), self._in_place(
-                state._replace(safe=0), mutation, slot
+            yield (
+                ("block {} is copied in place: {}", slot.stamp, slot.content),
+                self._in_place(state._replace(safe=0), mutation, slot),
             )
         elif self._touches_flushed(table, mutation) and safe.redo_record:
             record = self._redo(table, mutation, slot)
-            yield ("redo record {} is submitted: {}", slot.stamp, slot.content), state._replace(
-                table=table._replace(stamp=slot.stamp), queue=(*state.queue, record), work=Work("redo", slot, record)
+            yield (
+                ("redo record {} is submitted: {}", slot.stamp, slot.content),
+                state._replace(
+                    table=table._replace(stamp=slot.stamp),
+                    queue=(*state.queue, record),
+                    work=Work("redo", slot, record),
+                ),
             )
         elif mutation.is_durable and not table.is_dirty and not self.has_dirty_neighbour:
-            yield ("small mutation {} is placed and submitted: {}", slot.stamp, slot.content), self._small(
-                state, mutation, slot
+            yield (
+                ("small mutation {} is placed and submitted: {}", slot.stamp, slot.content),
+                self._small(state, mutation, slot),
             )
         else:
-            yield ("mutation {} is written in place: {}", slot.stamp, slot.content), self._in_place(
-                state, mutation, slot
+            yield (
+                ("mutation {} is written in place: {}", slot.stamp, slot.content),
+                self._in_place(state, mutation, slot),
             )
 
     def _touches_flushed(self, table: Table, mutation: Mutation) -> bool:
@@ -126,8 +134,9 @@ class JournalModel:
         if not self.safeguards.cut_by_record:
             yield ("the file is cut: {}", slot.content or "-"), self._placed_cut(state, work)
             return
-        yield ("cut record {} is submitted: {}", slot.stamp, slot.content or "-"), state._replace(
-            queue=(*state.queue, record), work=work
+        yield (
+            ("cut record {} is submitted: {}", slot.stamp, slot.content or "-"),
+            state._replace(queue=(*state.queue, record), work=work),
         )
 
     def _go_on(self, state: State) -> Steps:
@@ -137,8 +146,9 @@ class JournalModel:
             return
         if work.phase in ("record", "flush"):
             if state.table.kept is not None and state.table.kept.stamp >= work.slot.stamp:
-                yield ("mutation {} is acked as durable", work.slot.stamp), state._replace(
-                    work=None, safe=work.slot.stamp
+                yield (
+                    ("mutation {} is acked as durable", work.slot.stamp),
+                    state._replace(work=None, safe=work.slot.stamp),
                 )
             return
         if work.record in state.queue and self.safeguards.redo_before_place:
@@ -188,11 +198,14 @@ class JournalModel:
             return
         slot = state.flush
         length = max(table.submitted, len(slot.content))
-        yield ("the flushed state {} is submitted", slot.stamp), state._replace(
-            table=submitted(table, slot)._replace(submitted=length, flushing=0),
-            queue=(*state.queue, Record("slots", slot)),
-            flush=None,
-            is_file_flushed=False,
+        yield (
+            ("the flushed state {} is submitted", slot.stamp),
+            state._replace(
+                table=submitted(table, slot)._replace(submitted=length, flushing=0),
+                queue=(*state.queue, Record("slots", slot)),
+                flush=None,
+                is_file_flushed=False,
+            ),
         )
 
     # ---- checkpoint
@@ -206,8 +219,9 @@ class JournalModel:
             if self._may_place(state):
                 yield ("the slots are written to their place",), self._slots_placed(state)
         elif state.checkpoint == 1 and self.safeguards.flush_before_removal:
-            yield ("the disk is flushed",), state._replace(
-                sectors=flush(state.sectors), sums=Sums(state.sums.newest), checkpoint=2
+            yield (
+                ("the disk is flushed",),
+                state._replace(sectors=flush(state.sectors), sums=Sums(state.sums.newest), checkpoint=2),
             )
         else:
             yield ("the sealed segment is removed",), state._replace(sealed=(), checkpoint=0)

@@ -8,7 +8,7 @@ from spec.journal.state import Record, Safeguards, Sector, Slot, State, Sums, Ta
 from spec.journal.table import cut, flush, write
 
 VERIFIABLE = Property("every block can be verified", "rules 15 and 16; contract 7", "some slot fits the bytes")
-ACKED_READABLE = Property("acknowledged bytes are readable", "contracts 2 and 5", "the state found is not before the ack")
+ACKED_READABLE = Property("acknowledged bytes are readable", "contracts 2 and 5", "the state found is not older")
 WHOLE = Property("a write to a block is whole", "contract 3", "the state found is one that a mutation left")
 
 Steps = Iterator[tuple[Label, State]]
