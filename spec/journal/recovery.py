@@ -9,7 +9,6 @@ from spec.journal.table import cut, flush, write
 
 VERIFIABLE = Property("every block can be verified", "rules 15 and 16; contract 7", "some slot fits the bytes")
 ACKED_READABLE = Property("acknowledged bytes are readable", "contracts 2 and 5", "the state found is not older")
-WHOLE = Property("a write to a block is whole", "contract 3", "the state found is one that a mutation left")
 
 Steps = Iterator[tuple[Label, State]]
 
