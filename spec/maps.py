@@ -1,5 +1,7 @@
 """Snapshot and copy-on-write: the map of a file leaves a handle whose replicas stay valid. Rule 9.
 
+The client of W may not hear of it, and repeat it once the map names the copy (rule 11).
+
 Replicas A (primary) and B of handle H. W is a write under way when the snapshot is taken, U a later one, which goes to
 the copy under a new handle. Readers keep (H, version) in their caches. Only B's serving lease ends here.
 """
@@ -12,6 +14,7 @@ from spec.configuration import Ablation, Configuration, Part
 from spec.explore import Label, Property, ViolationError
 
 NEVER_OLDER = Property("reads never go back", "contract 4", "a cached location shows nothing older than what was acked")
+ONCE = Property("applied once", "contract 3, rule 11", "a mutation is never applied a second time")
 SNAPSHOT_STAYS = Property("a snapshot never changes", "contract 3, rule 9", "all its reads show the same")
 
 Steps = Iterator[tuple[Label, "State"]]
@@ -61,6 +64,8 @@ class Safeguards:
     """The first overwriting ack on the new map waits until no replica of the old handle answers older readers."""
     renewal_carries_barrier: bool = True
     """A renewal of the serving lease carries the barrier as it carries exclusions."""
+    filter_goes_along: bool = True
+    """Rule 11: the copy knows the sequences that its source knew."""
 
 
 class Maps:
@@ -125,6 +130,8 @@ class Maps:
         is_fenced = first.has_barrier and (second.has_barrier or not state.book)
         if not state.has_second and (is_fenced or not self.safeguards.barrier_before_ack):
             yield ("U is acked on the copy",), state._replace(has_second=True, shown=SECOND)
+        if state.has_second and first.has_first and not state.is_acked and not self.safeguards.filter_goes_along:
+            raise ViolationError(ONCE, "W is in the snapshot, and its repeat is applied to the copy after U")
 
 
 def _write(state: State) -> Steps:
@@ -176,5 +183,6 @@ MAPS = Part(
         _off("raise before the snapshot", "raise_before_snapshot"),
         _off("barrier before the first ack", "barrier_before_ack"),
         _off("renewals carry the barrier", "renewal_carries_barrier"),
+        _off("the filter goes along with the copy", "filter_goes_along"),
     ),
 )
