@@ -15,7 +15,7 @@ from tests.unit.chunkserver.protocol.cluster import NAMES, pass_time, run
 
 from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkVersion
-from cairnfs.wire.master_orders import Clone, CloneLocal, DeleteReplicas
+from cairnfs.wire.master_orders import Clone, DeleteReplicas
 
 FIRST = {"client": 1, "sequence": 1}
 OTHER = {"client": 2, "sequence": 1}
@@ -35,29 +35,6 @@ def test_a_write_is_not_repeated_after_its_chunk_was_closed_and_all_members_rest
         for name in NAMES:
             await cluster.restart(name)
         again = await cluster.raise_(1)
-        await cluster.write(again, 0, b"U", **OTHER)
-        with contextlib.suppress(CairnError):
-            await cluster.write(again, 0, b"W", **FIRST)
-        assert await cluster.read("a", again, 0, 1) == b"U"
-
-    run(story)
-
-
-@pytest.mark.xfail(strict=True, reason="rule 11: a copy under a new handle knows no earlier sequence")
-def test_a_write_is_not_repeated_on_the_copy_that_a_snapshot_made_necessary():
-    """Goal: as above, without any failure.
-    Method: W is carried out but not heard of; a snapshot seals the chunk, U goes to its copy, then W is repeated there.
-    """
-
-    async def story(cluster):
-        lease = await cluster.new_chunk()
-        await cluster.write(lease, 0, b"W", **FIRST)
-        sealed = await cluster.raise_(1, seal=True)
-        for name in NAMES:
-            copy = CloneLocal(handle=1, version=sealed, new=2, new_version=ChunkVersion(1, 500), epoch=1)
-            await cluster.order(name, copy)
-        cluster.master.counter = itertools.count(600)
-        again = await cluster.raise_(2)
         await cluster.write(again, 0, b"U", **OTHER)
         with contextlib.suppress(CairnError):
             await cluster.write(again, 0, b"W", **FIRST)
