@@ -61,6 +61,8 @@ class Safeguards:
     """Rule 12. Others: none, pad, lengths."""
     unbroken_source: bool = True
     """Rule 12: the source has not restarted, or all members have answered."""
+    only_a_result_heals: bool = True
+    """Rule 12: who restarted counts as unbroken again only by a result; off: by a reconciliation of a burnt raise."""
     sync_names_version: bool = True
     """Rule 14: sync fails if continuity was broken since the ack."""
     flush_before_append_ack: bool = True

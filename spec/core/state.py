@@ -58,11 +58,13 @@ class Replica(NamedTuple):
     """All mutations in order."""
     flushed: str = ""
     unbroken: bool = True
-    """Not restarted since its version began."""
+    """Not restarted since the last result that names it: a raise that is given up does not heal it."""
     lease: int = LEASE_TICKS
     excluded: int = 0
     """It serves nothing below this version."""
     epoch: int = 1
+    is_reconciled: bool = True
+    """In this boot, at `version`."""
     forgotten: int = 0
     """Mutations at the front that its filter of repeats does not know (any more)."""
 

@@ -207,7 +207,11 @@ def _result(view: View, state: State, where: tuple[int, Master], what: tuple[int
     if view.safeguards.result_after_reconciling:
         raises = _still_heard(others, state.replicas, master.issued)
     after = _with_master(state, place, master._replace(version=one.version, raises=raises, members=one.targets))
-    after = after._replace(versions=put(state.versions, one.version, version))
+    replicas = state.replicas
+    for node in MEMBERS[one.targets]:
+        # The result names the boots that promised.
+        replicas = put(replicas, node, replicas[node]._replace(unbroken=replicas[node].is_reconciled))
+    after = after._replace(versions=put(state.versions, one.version, version), replicas=replicas)
     yield ("master {} logs the result v{} {{{}}}", place + 1, one.version, SETS[one.targets]), after
 
 

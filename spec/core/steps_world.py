@@ -108,6 +108,7 @@ def _restarted(view: View, state: State, node: int) -> State:
         certain=0 if leaves else min(replica.certain, len(data)),
         serial=0 if leaves else replica.serial,
         unbroken=replica.unbroken and not leaves,
+        is_reconciled=replica.is_reconciled and not leaves,
     )
     versions = state.versions
     for number, version in enumerate(versions):

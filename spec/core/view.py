@@ -57,7 +57,7 @@ class View:
 
         After a restart nothing is: it was only known in memory.
         """
-        if not replica.unbroken:
+        if not replica.unbroken and not replica.is_reconciled:
             return 0
         if not self.safeguards.overwrite_by_moment and self.bounds.is_empty and not self.overwrites(replica):
             return len(replica.data)
@@ -78,7 +78,10 @@ class View:
             certain=min(certain, len(data)),
             data=data,
             flushed=data,
-            unbroken=True,
+            unbroken=replica.unbroken
+            or versions[version].phase != NO_RESULT
+            or not self.safeguards.only_a_result_heals,
+            is_reconciled=True,
             forgotten=replica.forgotten if keeps_filter else source.forgotten,
         )
 

@@ -152,7 +152,7 @@ class Joining:
                 node == JOINER and not self.safeguards.compare_at_raise and state.copied == 0b11
             )
             if is_equal:
-                taken = Replica(running.version, running.version, replica.blocks, opened=0)
+                taken = Replica(running.version, running.version, replica.blocks, unbroken=replica.unbroken, opened=0)
                 yield (
                     ("{} takes v{}", NAMES[node], running.version),
                     _with(state, node, taken)._replace(
@@ -173,7 +173,7 @@ class Joining:
             return
         replicas = state.replicas
         for node in MEMBERS[running.targets]:
-            taken = replicas[node]._replace(version=running.version, opened=running.version)
+            taken = replicas[node]._replace(version=running.version, opened=running.version, unbroken=True)
             replicas = put(replicas, node, taken)
         base = replicas[running.source].blocks[0]
         if base < state.shown:
