@@ -19,6 +19,7 @@ ONLY_A = 1
 CUT_OFF = Bounds(mutations="W", versions=2, sets=(3, 7), clocks=ONLY_C)
 """C is cut off from the master while its serving lease lives."""
 POWER = Bounds(versions=2, sets=(1, 3, 7), power=True, restarts=3)
+ALL_RESTART = Bounds(mutations="WU", versions=3, tries=2, restarts=3, sets=(7,))
 EVERYTHING = Bounds(
     mutations="WUX",
     versions=4,
@@ -78,6 +79,7 @@ CONFIGURATIONS = (
         "two overwrites, retry, restart, two raises",
         Bounds(mutations="WU", versions=3, tries=2, restarts=1, sets=(3, 7)),
     ),
+    _holds("two overwrites, retry, restart of all, raises given up", ALL_RESTART),
     _holds("plain write, sync, power loss of all", replace(POWER, mutations="W", sync=True), is_short=True),
     _holds("append, power loss of all", POWER, is_short=True),
     _holds(
@@ -152,6 +154,7 @@ ABLATIONS = (
         "unbroken_source",
         Bounds(mutations="W", versions=2, power=True, restarts=1, sets=(1, 2, 4, 6)),
     ),
+    _off("only a result heals a broken boot", "only_a_result_heals", ALL_RESTART, is_short=False),
     _off(
         "sync names the version of the ack", "sync_names_version", replace(POWER, mutations="W", sync=True, sets=(7,))
     ),
