@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check spec bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ check: $(STAMP) ## lint, format, types, layers, tidiness
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py
 
+spec: $(STAMP) ## explore all models of the protocol, then each with one safeguard off (minutes)
+	$(BIN)/python -m spec
+	$(BIN)/python -m spec --ablate
+
 bench: $(STAMP) ## measure; prints a table
 	$(BIN)/python benchmarks/run.py
 
@@ -38,7 +42,7 @@ lock: $(STAMP) ## choose the newest versions anew and write requirements.lock
 
 clean: ## remove what the other commands made
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find src spec tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

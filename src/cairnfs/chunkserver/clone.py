@@ -91,6 +91,9 @@ async def clone_local(context: Context, request: CloneLocal) -> Cloned:
         if not source.state.closed:
             raise OrderRefusedError(chunk=request.handle, why="only a closed chunk is copied")
         made = await context.store.clone_local(source, request.new, version=request.new_version, epoch=request.epoch)
+        # Rule 11: what was carried out on the old handle is in the copy, so its repeat is answered there.
+        known = context.chunks.ensure(request.handle).filter.entries()
+        context.chunks.ensure(request.new).filter.replace(known)
         await context.store.set_header(made, closed=True, closed_length=made.length)
         context.standing.note_gained(request.new)
         context.count("replicas_cloned_locally")

@@ -129,8 +129,7 @@ async def apply(  # noqa: PLR0913 - as `Store.apply`
         if not durable or not disk.policy.durable:
             header = _note_plain_write(disk, replica)
         change = _Change(disk, replica, offset, data, size, crcs, cut_pieces(data, offset, replica.table.block_bytes))
-        covered = max(replica.submitted_length, replica.flushing_length)
-        if offset < covered and size and disk.policy.durable and disk.policy.safeguards.redo_before_overwrite:
+        if _touches_flushed(change) and disk.policy.durable and disk.policy.safeguards.redo_before_overwrite:
             await _apply_with_redo(change, serial)
         elif durable and disk.policy.durable and change.growth <= SMALL_MUTATION_BYTES and not replica.table.dirty:
             record = await _apply_small(change, serial)
@@ -142,6 +141,18 @@ async def apply(  # noqa: PLR0913 - as `Store.apply`
         await record.wait()
     elif durable:
         await flush(disk, replica)
+
+
+def _touches_flushed(change: _Change) -> bool:
+    """Rule 15: it overwrites bytes that recovery may have to find as they are.
+
+    The lengths are not enough: a redo record makes the whole of a dirty block safe, also behind them.
+    """
+    replica = change.replica
+    if not change.size:
+        return False
+    covered = max(replica.submitted_length, replica.flushing_length)
+    return change.offset < covered or change.table.keeps(change.offset, change.end)
 
 
 def _note_plain_write(disk: DataDisk, replica: Replica) -> Entry | None:

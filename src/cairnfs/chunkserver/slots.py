@@ -140,6 +140,15 @@ class SlotTable:
             out += (other, kept) if block in newest and self.sides[block] else (kept, other)
         return b"".join(out)
 
+    def keeps(self, start: int, end: int) -> bool:
+        """True if a state that a power loss must leave has bytes of [start, end)."""
+        size = self.block_bytes
+        for block in range(start // size, min(-(-end // size), len(self.crcs))):
+            state = self.flushed[block] if block in self.flushed else self.newest(block)
+            if state is not None and block * size + state.length > start:
+                return True
+        return False
+
     def kept(self, blocks: Iterable[int]) -> list[tuple[int, Slot | None]]:
         """Return (side, flushed state) of blocks as of now, for `pack_pairs` on another thread."""
         return [

@@ -6,7 +6,7 @@ with the reason why there is none, for every combination of {absent, broken, unb
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cairnfs.ids import BootId, ChunkVersion, ServerId
 from cairnfs.wire.master_orders import Promised
@@ -33,6 +33,8 @@ class Source:
     promised: Promised
     breaks_continuity: bool = False
     """Plain writes that were acked but not synced may be missing (rule 12; told by `broken_at`)."""
+    equal: tuple[ServerId, ...] = ()
+    """Who else holds the same bytes and the same filter of repeats: nothing need be copied there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,16 @@ class NoSource:
 
 
 def choose_source(base: Base, answers: Mapping[ServerId, Promised]) -> Source | NoSource:
-    """Return the source among those who answered."""
+    """Return the source among those who answered, and who is equal to it."""
+    source = _choose(base, answers)
+    if isinstance(source, NoSource):
+        return source
+    remembering = [server for server, boot in base.members if server in answers and answers[server].boot == boot]
+    equal = [server for server in remembering if is_equal(source.promised, answers[server])]
+    return replace(source, equal=tuple(server for server in equal if server != source.server))
+
+
+def _choose(base: Base, answers: Mapping[ServerId, Promised]) -> Source | NoSource:
     named = [(server, answers[server], boot) for server, boot in base.members if server in answers]
     if base.closed:
         return _choose_closed(base, [(server, promised) for server, promised, _ in named])
@@ -56,7 +67,10 @@ def choose_source(base: Base, answers: Mapping[ServerId, Promised]) -> Source | 
 
 
 def is_equal(source: Promised, other: Promised) -> bool:
-    """True if nothing need be copied: same bytes, and the same mutations in the filter."""
+    """True if both hold the same bytes, and applied the same mutations in this boot.
+
+    Whoever restarted has forgotten its filter of repeats (rule 11), whatever the bytes say: see `Source.equal`.
+    """
     return (
         other.present
         and source.present
@@ -73,7 +87,9 @@ def _choose_closed(base: Base, named: list[tuple[ServerId, Promised]]) -> Source
     ]
     if not current:
         return NoSource("no member of the closed version has it complete")
-    server, promised = max(current, key=lambda pair: _height(pair[1]))
+    # Rather one that remembers its filter of repeats: a restarted replica has the bytes only (rule 11).
+    boots = dict(base.members)
+    server, promised = max(current, key=lambda pair: (pair[1].boot == boots[pair[0]], _height(pair[1])))
     return Source(server, promised)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from cairnfs.errors import CairnError, ChunkCorruptError, NoCopyError, NotLeaderError
 from cairnfs.ids import NO_SERVER, ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import DATA_CALL_S, META_CALL_S, ORDER_TIMEOUT_S
-from cairnfs.master.raise_plan import Source, is_equal
+from cairnfs.master.raise_plan import Source
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.tasks import gather_settled
@@ -87,9 +87,7 @@ class Steps:
         Those that must copy come first, while the source still stands at the version that they name; the source and
         those that are equal already only flush and take the version.
         """
-        equal = [
-            one for one in targets if one.server == source.server or is_equal(source.promised, promised[one.server])
-        ]
+        equal = [one for one in targets if one.server == source.server or one.server in source.equal]
         others = [one for one in targets if one not in equal]
         found: dict[ServerId, Reconciled] = {}
         origin = next(one for one in targets if one.server == source.server)

@@ -324,6 +324,29 @@ def test_a_local_clone_shares_nothing_afterwards():
     run(story, **SMALL)
 
 
+def test_a_write_is_not_repeated_on_the_copy_that_a_snapshot_made_necessary():
+    """Goal: rule 11 across copy-on-write: W, U, W is never seen, though the handle is another one.
+    Method: W is carried out but not heard of; a snapshot seals the chunk, U goes to its copy, then W is repeated there.
+    Found by the model in spec/ (maps).
+    """
+
+    async def story(cluster):
+        first, other = {"client": 1, "sequence": 1}, {"client": 2, "sequence": 1}
+        lease = await cluster.new_chunk()
+        await cluster.write(lease, 0, b"W", **first)
+        sealed = await cluster.raise_(1, seal=True)
+        for name in NAMES:
+            copy = CloneLocal(handle=1, version=sealed, new=2, new_version=ChunkVersion(1, 500), epoch=1)
+            await cluster.order(name, copy)
+        cluster.master.counter = itertools.count(600)
+        again = await cluster.raise_(2)
+        await cluster.write(again, 0, b"U", **other)
+        await cluster.write(again, 0, b"W", **first)
+        assert await cluster.read("a", again, 0, 1) == b"U"
+
+    run(story)
+
+
 def test_a_replica_is_deleted_only_at_exactly_its_version():
     async def story(cluster):
         lease = await cluster.new_chunk()
