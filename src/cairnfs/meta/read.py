@@ -242,12 +242,17 @@ def find_chunks(view: MetaRead, inode: InodeId, index: int, count: int) -> list[
 
 
 def tail(view: MetaRead, inode: InodeId, row: InodeRow) -> FileChunk | None:
-    """Return the last chunk of a file, open or closed: while it is open its primary knows the length (rule 18)."""
-    if row.chunks == 0:
-        return None
-    raw = view.get(CHUNKS_OF, key2(inode, row.chunks - 1))
-    assert raw is not None, (inode, row)
-    return _file_chunk(view, row.chunks - 1, raw)
+    """Return the chunk that the file ends in: the last one that is open or holds bytes, or the first one.
+
+    While it is open its primary knows the length (rule 18). One behind it that was closed without a byte was made for
+    a writer who did not come so far.
+    """
+    last: FileChunk | None = None
+    for raw, value in view.scan(CHUNKS_OF, key2(inode, 0), key2(inode, row.chunks), backwards=True):
+        last = _file_chunk(view, U64X2.unpack(raw)[1], value)
+        if not last.row.closed or last.row.length:
+            break
+    return last
 
 
 def chunk(view: MetaRead, handle: ChunkHandle) -> ChunkRow | None:
