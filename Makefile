@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 KEEP ?=
+MINUTES ?= 5
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check spec bench lock clean
+.PHONY: help setup demo test check soak spec bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,10 @@ check: $(STAMP) ## lint, format, types, layers, tidiness
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+soak: $(STAMP) ## simulate whole clusters under faults for MINUTES (5); from 20 minutes on the models as well
+	$(BIN)/cairn sim run --minutes $(MINUTES) --probes --save soak-failures
+	test $(MINUTES) -lt 20 || $(MAKE) spec
 
 spec: $(STAMP) ## explore all models of the protocol, then each with one safeguard off (minutes)
 	$(BIN)/python -m spec
