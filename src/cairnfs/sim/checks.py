@@ -8,7 +8,6 @@ the end; claims about rest (Q) once all is mended and quiet.
 from collections.abc import Callable
 
 from cairnfs.chunkserver.format import parse_handle
-from cairnfs.client.filesystem import Client
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
 from cairnfs.meta import read
 from cairnfs.meta.check import check as check_metadata
@@ -169,7 +168,7 @@ class Watch:
 # ---------------------------------------------------------------------- at rest
 
 
-async def check_rest(cluster: SimCluster, options: Options, client: Client) -> None:
+async def check_rest(cluster: SimCluster, options: Options) -> None:
     """6, 20, 22, 25, 27, 34: when all is mended, every chunk has its copies, all are equal, and nothing is left over.
 
     Raises:
@@ -193,7 +192,6 @@ async def check_rest(cluster: SimCluster, options: Options, client: Client) -> N
         tasks = len(cluster.world.tasks_of(name))
         if tasks > TASKS_MAX:
             raise ViolationError(f"34: {name} has {tasks} tasks at rest")
-    _ = client
 
 
 def _rows(cluster: SimCluster) -> dict[ChunkHandle, ChunkRow]:

@@ -234,8 +234,8 @@ class SimCluster:
     # ------------------------------------------------------------------ looking inside
 
     def name_of(self, server: ServerId) -> str:
-        """Return the host of a chunkserver that is up."""
-        return next(name for name, one in self.servers.items() if one.server_id == server)
+        """Return the host of a chunkserver that is up; of another one, its number in words."""
+        return next((name for name, one in self.servers.items() if one.server_id == server), f"server {server:x}")
 
     def digests(self, handle: ChunkHandle) -> dict[str, tuple[int, int]]:
         """Return (length, digest of all block checksums) of each replica of a chunk on a host that is up."""

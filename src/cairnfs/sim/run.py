@@ -81,6 +81,8 @@ class Report(msgspec.Struct, kw_only=True):
     refused: dict[str, int] = {}
     faults: dict[str, int] = {}
     probes: dict[str, int] = {}
+    losses: list[str] = []
+    """Beyond the promises: what the cluster itself said is lost."""
     told: list[str] = []
     """What befell the cluster, with times."""
     tail: str = ""
@@ -107,7 +109,7 @@ def run_seed(
     with SimWorld(seed) as world:
         try:
             _Run(world, options, safeguards, report, only, schedule).play()
-        except (ViolationError, SimError, CairnError, AssertionError, TimeoutError) as error:
+        except (SimError, CairnError, AssertionError, TimeoutError, RuntimeError, LookupError) as error:
             report.failure = _describe(error)
             report.tail = world.trace.tail()
         report.hash = world.trace.digest()
@@ -196,13 +198,26 @@ class _Run:
 
     async def _check(self) -> None:
         for part in self._party.parts:
-            await self._cluster.on_client(part.check)
-
-        async def rest(client: Client) -> None:
-            await check_rest(self._cluster, self._options, client)
-
-        await self._cluster.on_client(rest)
+            try:
+                await self._cluster.on_client(part.check)
+            except CairnError as error:
+                if self._options.mode is not Mode.BEYOND:
+                    raise
+                self._report.losses.append(f"{type(part).__name__}: {error}")
+        if self._report.losses:
+            await self._cluster.on_client(self._check_told)
+            return
+        await check_rest(self._cluster, self._options)
         self._watch.look()
+
+    async def _check_told(self, client: Client) -> None:
+        """Beyond the promises: whatever cannot be read is told to whoever looks at the cluster.
+
+        Raises:
+            ViolationError: the status says that nothing is missing.
+        """
+        if not (await client.status()).chunks_missing:
+            raise ViolationError(f"nothing is missing, says the status, but: {self._report.losses[0]}")
 
 
 def _config_of(options: Options) -> MasterConfig:
