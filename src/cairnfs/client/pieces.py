@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cairnfs.checksum import Buffer
+from cairnfs.client.sequences import Doubt
 from cairnfs.errors import CairnError
 from cairnfs.ids import NO_VERSION, ChunkVersion, Sequence, Serial
 
@@ -75,10 +76,15 @@ class Piece:
     serial: Serial = field(default=Serial(0))
     is_running: bool = False
     error: CairnError | None = None
+    doubt: Doubt = field(default_factory=Doubt)
 
     @property
     def is_acked(self) -> bool:
         return self.version != NO_VERSION
+
+    def renew(self, sequence: Sequence) -> None:
+        """Become a mutation of its own: whatever became of the earlier one, the caller has heard of it. Rule 11."""
+        self.sequence, self.doubt = sequence, Doubt()
 
     def overlaps(self, other: "Piece") -> bool:
         return (

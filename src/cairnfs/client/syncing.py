@@ -90,9 +90,6 @@ class Syncer:
             piece.is_running = True
             try:
                 known, written = await self._sender.send(piece, sync=is_whole, close=close and is_whole)
-            except LostWritesError as error:
-                piece.error = error
-                raise
             finally:
                 piece.is_running = False
                 self._pieces.change()
@@ -149,7 +146,7 @@ class Syncer:
         logger.warning("unsynced writes are written again chunk=%016x pieces=%d", error.chunk, len(pieces))
         for piece in pieces:
             piece.version = NO_VERSION
-            piece.sequence = self._connection.sequences.take()
+            piece.renew(self._connection.sequences.take())
             piece.is_running = True
         try:
             for piece in pieces:

@@ -18,11 +18,11 @@ from cairnfs.checksum import Buffer
 from cairnfs.client.ahead import NextChunk
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Locations
-from cairnfs.client.mutating import Mutator
+from cairnfs.client.mutating import SPENT, Mutator
 from cairnfs.client.pieces import Piece, Pieces, Tail, cut_at_chunk_ends
 from cairnfs.client.sending import Sender
 from cairnfs.client.syncing import Syncer
-from cairnfs.errors import CairnError, LostWritesError, ShutdownError
+from cairnfs.errors import CairnError, ShutdownError
 from cairnfs.ids import InodeId
 from cairnfs.limits import PIECE_BYTES, UNSYNCED_BYTES_MAX
 
@@ -168,10 +168,10 @@ class Writer:
         for piece in self._pieces:
             if piece.is_running or piece.is_acked:
                 continue
-            if isinstance(piece.error, LostWritesError):
+            if isinstance(piece.error, SPENT):
                 # Rule 11: the first sequence is spent. The caller has heard of it and asks again.
                 self._connection.sequences.done(piece.sequence)
-                piece.sequence = self._connection.sequences.take()
+                piece.renew(self._connection.sequences.take())
             await self._launch(piece)
         await self._pieces.until(lambda: not self._pieces.running)
         self._pieces.raise_failed()
