@@ -76,6 +76,8 @@ class Piece:
     serial: Serial = field(default=Serial(0))
     is_running: bool = False
     error: CairnError | None = None
+    is_told: bool = False
+    """The caller has heard of the error."""
     doubt: Doubt = field(default_factory=Doubt)
 
     @property
@@ -144,10 +146,14 @@ class Pieces:
         return sum(piece.is_running for piece in self._all)
 
     def raise_failed(self) -> None:
-        """Raise what the first failed one failed with, if one has."""
+        """Raise what the first failed one failed with, if one has: the caller hears that there are some."""
+        error: CairnError | None = None
         for piece in self._all:
             if piece.error is not None:
-                raise piece.error
+                piece.is_told = True
+                error = piece.error if error is None else error
+        if error is not None:
+            raise error
 
     def change(self) -> None:
         """Wake whoever waits in `until`."""

@@ -91,7 +91,7 @@ class Syncer:
             try:
                 known, written = await self._sender.send(piece, sync=is_whole, close=close and is_whole)
             finally:
-                piece.is_running = False
+                piece.is_running, piece.is_told = False, True
                 self._pieces.change()
             if is_whole and all(other.version == written.version for other in others):
                 await self._tell_length(known, written)

@@ -111,6 +111,25 @@ def test_a_close_after_a_cancelled_one_is_a_retry():
     run(claim)
 
 
+def test_a_write_that_failed_in_the_background_is_no_other_write_before_the_caller_has_heard():
+    """Goal: nobody's bytes are written anew unasked. Method: a piece so large that `write` sends it on its own."""
+
+    async def claim(cluster, fs):
+        file = await fs.open("/file", "wb")
+        fail(cluster, WriteChunk, LOST, UnsureError(what="scripted"))
+        await file.write(os.urandom(1024 * 1024))
+        pieces = file._writer._pieces
+        await pieces.until(lambda: any(piece.error is not None for piece in pieces))
+        with pytest.raises(UnsureError):
+            await file.flush()
+        assert len({request.sequence for request in requests(cluster, WriteChunk)}) == 1
+        clear(cluster)
+        await file.close()
+        assert len({request.sequence for request in requests(cluster, WriteChunk)}) == 2
+
+    run(claim, chunk_bytes=4 * 1024 * 1024)
+
+
 @pytest.mark.parametrize("call", ["flush", "sync"])
 def test_a_write_of_which_nobody_knows_fails_once_and_is_then_another_write(call):
     """Goal: the caller hears of it, and is not refused for ever. Method: `sync` lets the flush ride on the write."""
