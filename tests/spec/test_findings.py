@@ -4,43 +4,16 @@ docs/CONSISTENCY.md, "What the models found", says what each of them breaks.
 """
 
 import asyncio
-import contextlib
 import itertools
 
 import pytest
 from tests.support.fake_chunkserver import Replica
 from tests.support.master_cluster import master_cluster
 from tests.support.master_cluster import run as run_master
-from tests.unit.chunkserver.protocol.cluster import NAMES, pass_time, run
+from tests.unit.chunkserver.protocol.cluster import pass_time, run
 
-from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkVersion
 from cairnfs.wire.master_orders import Clone, DeleteReplicas
-
-FIRST = {"client": 1, "sequence": 1}
-OTHER = {"client": 2, "sequence": 1}
-
-
-@pytest.mark.xfail(strict=True, reason="rule 11: a closed chunk outlives the memory of who wrote to it")
-def test_a_write_is_not_repeated_after_its_chunk_was_closed_and_all_members_restarted():
-    """Goal: W, U, W is never seen (contract 3).
-    Method: the client does not hear that W was carried out; the chunk is closed, all servers restart, U is acked, and
-    the client repeats W. Model: closing, "what the filter forgot is not repeated".
-    """
-
-    async def story(cluster):
-        lease = await cluster.new_chunk()
-        await cluster.write(lease, 0, b"W", **FIRST)
-        await cluster.sync(lease, close=True)
-        for name in NAMES:
-            await cluster.restart(name)
-        again = await cluster.raise_(1)
-        await cluster.write(again, 0, b"U", **OTHER)
-        with contextlib.suppress(CairnError):
-            await cluster.write(again, 0, b"W", **FIRST)
-        assert await cluster.read("a", again, 0, 1) == b"U"
-
-    run(story)
 
 
 @pytest.mark.xfail(strict=True, reason="rule 22: a deletion names a version, and a new copy has the same one")

@@ -26,7 +26,7 @@ from cairnfs.errors import (
     MutationFailedError,
     OrderRefusedError,
 )
-from cairnfs.ids import ClientId, DataId, Sequence, Serial
+from cairnfs.ids import NO_VERSION, ChunkVersion, ClientId, DataId, Sequence, Serial
 from cairnfs.limits import (
     BATCH_BYTES_MAX,
     BATCH_PUSHED_BYTES_MAX,
@@ -84,6 +84,8 @@ class Work:
     client: ClientId = _NOBODY
     sequence: Sequence = _NO_SEQUENCE
     lowest: Sequence = _NO_SEQUENCE
+    since: ChunkVersion = NO_VERSION
+    """The oldest version at which an earlier try may have happened, if it must not happen twice."""
     offset: int = 0
     length: int = 0
     data: list[DataId] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Copying replicas for repair and copy-on-write; deleting them. GFS paper, sections 3.4, 4.3 and 4.4; rules 13, 22."""
 
 from cairnfs.chunkserver.context import Context
-from cairnfs.chunkserver.copying import differing, list_source
+from cairnfs.chunkserver.copying import differing, list_source, take_filter
 from cairnfs.chunkserver.reconcile import copy_over, forget_replica
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk
@@ -56,7 +56,7 @@ async def _copy(context: Context, chunk: Chunk, replica: Replica, request: Clone
     rest = 0
     for _ in range(_PASSES_MAX):
         await copy_over(context, chunk, replica, source=source, blocks=blocks)
-        chunk.filter.replace(blocks.filter)
+        take_filter(chunk, blocks)
         if not request.joiner:
             if (replica.length, replica.digest()) != (blocks.length, blocks.digest):
                 raise NoCopyError(chunk=request.handle, why="the copy differs from its source")
@@ -91,13 +91,22 @@ async def clone_local(context: Context, request: CloneLocal) -> Cloned:
         if not source.state.closed:
             raise OrderRefusedError(chunk=request.handle, why="only a closed chunk is copied")
         made = await context.store.clone_local(source, request.new, version=request.new_version, epoch=request.epoch)
-        # Rule 11: what was carried out on the old handle is in the copy, so its repeat is answered there.
-        known = context.chunks.ensure(request.handle).filter.entries()
-        context.chunks.ensure(request.new).filter.replace(known)
         await context.store.set_header(made, closed=True, closed_length=made.length)
+        _inherit(context, request)
         context.standing.note_gained(request.new)
         context.count("replicas_cloned_locally")
         return _cloned(context, made)
+
+
+def _inherit(context: Context, request: CloneLocal) -> None:
+    """What this server remembers of the original goes for the copy: its bytes come from the same mutations."""
+    old, new = context.chunks.ensure(request.handle), context.chunks.ensure(request.new)
+    # Rule 11: what was carried out on the old handle is in the copy, so its repeat is answered there.
+    new.filter.replace(old.filter.entries(), since=old.filter.since, forgotten=old.filter.forgotten())
+    if old.held and not old.fence_done:
+        # Rule 6: the copy's fence waits for the original's too. As after a seal, its end is asked for.
+        new.held, new.fence_done, new.opened = list(old.held), False, request.new_version
+        context.chunks.opened(new)
 
 
 async def delete_replicas(context: Context, request: DeleteReplicas) -> Deleted:

@@ -69,6 +69,11 @@ def check_listing(context: Context, blocks: Blocks) -> None:
         raise BadRequestError(what="a listing of blocks that does not fit its length")
 
 
+def take_filter(chunk: Chunk, blocks: Blocks) -> None:
+    """Rule 11: know of every mutation that the source knows of, and of no other."""
+    chunk.filter.replace(blocks.filter, since=blocks.filter_since, forgotten=blocks.forgotten)
+
+
 def differing(replica: Replica, blocks: Blocks, block_bytes: int) -> list[int]:
     """Return the blocks that differ by checksum or by valid length."""
     mine = replica.block_crcs()
@@ -154,6 +159,8 @@ def list_blocks(context: Context, request: ListBlocks) -> Blocks:
         filter=chunk.filter.entries(),
         digest=replica.digest(),
         held=held,
+        filter_since=chunk.filter.since,
+        forgotten=chunk.filter.forgotten(),
     )
 
 

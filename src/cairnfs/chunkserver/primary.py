@@ -126,6 +126,7 @@ class Primary:
 
         Raises:
             MutationFailedError: some may have it; the next version adopts or drops it. Rule 12.
+            UnsureError: an earlier try may have happened, and nobody here knows. Rule 11.
             CairnError: as `wire.mutations` says. Nothing happened.
         """
         if self.is_full and work.kind is WorkKind.APPEND and version == self.version and self.is_open:
@@ -179,7 +180,7 @@ class Primary:
         under_way = self._waiting.get(work.key)
         if under_way is not None:
             return under_way
-        entry = self.chunk.filter.find(work.client, work.sequence)
+        entry = self.chunk.filter.find(work.client, work.sequence, since=work.since)
         if entry is None:
             self.chunk.filter.forget_below(work.client, work.lowest)
             return None

@@ -10,7 +10,8 @@ durably, and no source; the next raise fills it.
 
 from cairnfs.chunkserver.applying import close_replica
 from cairnfs.chunkserver.context import Context
-from cairnfs.chunkserver.copying import check_listing, list_source, make_equal
+from cairnfs.chunkserver.copying import check_listing, list_source, make_equal, take_filter
+from cairnfs.chunkserver.repeats import RepeatFilter
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk
 from cairnfs.errors import NoCopyError, OrderRefusedError, StaleVersionError
@@ -76,6 +77,7 @@ def _promised(context: Context, chunk: Chunk, replica: Replica) -> Promised:
         unbroken=replica.unbroken or state.closed,
         plain_writes=state.plain_writes,
         digest=replica.digest(),
+        filter_since=chunk.filter.since,
     )
 
 
@@ -139,6 +141,8 @@ async def _lead(context: Context, chunk: Chunk, replica: Replica | None, request
         if request.length:
             raise NoCopyError(chunk=request.handle, why="no replica here, and no source named")
         chunk.is_overwritten = False
+        # Nothing ever happened to it, unless it is one that was lost.
+        chunk.filter = RepeatFilter(since=None if request.handle in context.store.lost else NO_VERSION)
         return await context.store.create(request.handle, version=NO_VERSION, epoch=request.epoch, incomplete=True)
     if replica.length != request.length or replica.digest() != request.digest:
         raise NoCopyError(chunk=request.handle, why="the replica is not what was promised")
@@ -164,7 +168,7 @@ async def _follow(context: Context, chunk: Chunk, replica: Replica | None, reque
         await context.store.flush(replica)
     if (replica.length, replica.digest()) != (request.length, request.digest):
         raise NoCopyError(chunk=request.handle, why="the copy differs from what was promised")
-    chunk.filter.replace(blocks.filter)
+    take_filter(chunk, blocks)
     chunk.held = list(blocks.held)
     return replica
 

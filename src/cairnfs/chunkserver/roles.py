@@ -120,6 +120,7 @@ class Chunk:
         """Open a version: serials begin anew, and what a reconciliation left is base. Rule 3."""
         self.lease, self.role, self.opened = lease, role, lease.version
         self.promised = max(self.promised, lease.version)
+        self.filter.begin(lease.version)
         self.serial = 0
         self.ranges.begin_version()
         self.committed_length = length

@@ -100,6 +100,7 @@ async def _write(context: Context, request: WriteChunk, incoming: Incoming) -> W
         raise BadRequestError(what="close needs sync")
     work = _work(context, WorkKind.WRITE, request, incoming)
     work.offset, work.syncs, work.closes = request.offset, request.sync, request.close
+    work.since = request.since
     primary = await _primary(context, request.handle, request.version, request.lease)
     outcome = await primary.submit(work, request.version)
     return Written(version=primary.version, serial=Serial(outcome.serial), length=outcome.length, closed=outcome.closed)
@@ -125,6 +126,7 @@ async def _truncate(context: Context, request: TruncateChunk) -> Written:
         client=request.client,
         sequence=request.sequence,
         lowest=request.lowest,
+        since=request.since,
         length=request.length,
     )
     primary = await _primary(context, request.handle, request.version, None)

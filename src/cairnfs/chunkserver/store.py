@@ -43,13 +43,7 @@ class Store:
     """Made by `Store.open`; ends with `close`."""
 
     def __init__(
-        self,
-        env: Env,
-        *,
-        safeguards: Safeguards,
-        durability: str,
-        reserve: tuple[int, float],
-        segment_bytes: int,
+        self, env: Env, *, safeguards: Safeguards, durability: str, reserve: tuple[int, float], segment_bytes: int
     ) -> None:
         self._env, self._safeguards, self._durability = env, safeguards, durability
         self._reserve, self._segment_bytes = reserve, segment_bytes

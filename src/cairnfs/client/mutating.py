@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from cairnfs.checksum import Buffer, piece_crcs
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import NOBODY, Accused, Known, Locations
+from cairnfs.client.sequences import Doubt
 from cairnfs.errors import (
     BusyError,
     CairnError,
@@ -29,6 +30,7 @@ from cairnfs.errors import (
     DataMissingError,
     FencePendingError,
     LostWritesError,
+    UnsureError,
 )
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkVersion, DataId, InodeId, ServerId
 from cairnfs.limits import BLOCK_BYTES, ORDER_TIMEOUT_S
@@ -41,7 +43,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
 
-_FINAL = (LostWritesError, ChunkFullError)
+SPENT = (LostWritesError, UnsureError)
+"""Errors after which a plain write is not repeated: who wants it anew takes another sequence. Rule 11."""
+_FINAL = (*SPENT, ChunkFullError)
 """Errors that a retry at the same chunk cannot mend: the caller decides."""
 _SAME_LEASE = (DataMissingError, ChecksumError, BusyError, FencePendingError)
 """Errors that say nothing against the primary."""
@@ -62,19 +66,19 @@ class Mutator:
         *,
         create: bool = True,
         append: bool = False,
-        plain: bool = False,
+        doubt: Doubt | None = None,
     ) -> T:
         """Return what `send` returns at the chunk's primary, retried within the data deadline.
 
         `send` is called with each place anew and must repeat its first sequence. `create`: add the chunk if it is
         missing. `append`: rather fail with ChunkFullError at once than wait for a second member (rule 17).
-        `plain`: a write or truncation, which must not happen twice (rule 11): when a try may have happened and
-        continuity was broken since, the filter of sequences may be gone with it, so it fails instead of being repeated.
+        `doubt`: of a write or truncation, which must not happen twice (rule 11): when a try may have happened and
+        continuity was broken since, it fails instead of being repeated.
 
         Raises:
-            LostWritesError, ChunkFullError: at once. Others: the last error at the deadline.
+            LostWritesError, UnsureError, ChunkFullError: at once. Others: the last error at the deadline.
         """
-        attempts = _Attempts(self._locations, inode, index, send, create, append, plain)
+        attempts = _Attempts(self._locations, inode, index, send, create, append, doubt)
         try:
             return await with_retries(
                 attempts.once_more,
@@ -107,13 +111,20 @@ class Mutator:
         first = known.order[0] if self._connection.config.near in addresses else known.primary_address
         return [first, *(address for address in addresses if address != first)]
 
-    async def order(self, known: Known, request: Request[R], payload: Buffer | None = None) -> R:
-        """Send a mutation to the primary."""
+    async def order(
+        self, known: Known, request: Request[R], payload: Buffer | None = None, *, doubt: Doubt | None = None
+    ) -> R:
+        """Send a mutation to the primary. `doubt` is told if it may have happened when this fails or is cancelled."""
         timeout_s = self._connection.config.data_timeout_s
         call = self._connection.caller.call(
             known.primary_address, request, timeout_s=timeout_s, payload=() if payload is None else (payload,)
         )
-        return await self.watch(known.primary_address, call)
+        try:
+            return await self.watch(known.primary_address, call)
+        except (CairnError, asyncio.CancelledError) as error:
+            if doubt is not None and (not isinstance(error, CairnError) or error.may_have_happened):
+                doubt.note(known.place.version)
+            raise
 
     async def watch(self, address: str, call: Awaitable[T]) -> T:
         """Await `call`, but give up when the server answers no ping either. Rule 20: silence is reported after 1 s.
@@ -172,10 +183,8 @@ class _Attempts(Generic[T]):
     _send: Callable[[Known], Awaitable[T]]
     _create: bool
     _append: bool
-    _plain: bool
+    _doubt: Doubt | None
     count: int = 0
-    _maybe_since: ChunkVersion | None = None
-    """The oldest version at which a try may have happened."""
     _refused: Known | None = None
     _accused: Accused = NOBODY
     _last_version: ChunkVersion = NO_VERSION
@@ -190,8 +199,8 @@ class _Attempts(Generic[T]):
             append=self._append,
             accused=self._accused,
         )
-        since = self._maybe_since
-        if self._plain and since is not None and known.place.broken_at > since:
+        since = NO_VERSION if self._doubt is None else self._doubt.since
+        if since != NO_VERSION and known.place.broken_at > since:
             raise LostWritesError(chunk=known.place.handle, since=since)
         try:
             return await self._send(known)
@@ -207,8 +216,6 @@ class _Attempts(Generic[T]):
         self._locations.forget(self._inode, self._index, only=known)
         self._refused = known
         version = known.place.version
-        if error.may_have_happened and self._maybe_since is None:
-            self._maybe_since = version
         is_silent = isinstance(error, ConnectError | ConnectionLostError | CallTimeoutError)
         if is_silent or version == self._last_version:
             self._accused = Accused(version, _silent_one(known, error) if is_silent else NO_SERVER)

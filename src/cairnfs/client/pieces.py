@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cairnfs.checksum import Buffer
+from cairnfs.client.sequences import Doubt
 from cairnfs.errors import CairnError
 from cairnfs.ids import NO_VERSION, ChunkVersion, Sequence, Serial
 
@@ -75,10 +76,17 @@ class Piece:
     serial: Serial = field(default=Serial(0))
     is_running: bool = False
     error: CairnError | None = None
+    is_told: bool = False
+    """The caller has heard of the error."""
+    doubt: Doubt = field(default_factory=Doubt)
 
     @property
     def is_acked(self) -> bool:
         return self.version != NO_VERSION
+
+    def renew(self, sequence: Sequence) -> None:
+        """Become a mutation of its own: whatever became of the earlier one, the caller has heard of it. Rule 11."""
+        self.sequence, self.doubt = sequence, Doubt()
 
     def overlaps(self, other: "Piece") -> bool:
         return (
@@ -138,10 +146,14 @@ class Pieces:
         return sum(piece.is_running for piece in self._all)
 
     def raise_failed(self) -> None:
-        """Raise what the first failed one failed with, if one has."""
+        """Raise what the first failed one failed with, if one has: the caller hears that there are some."""
+        error: CairnError | None = None
         for piece in self._all:
             if piece.error is not None:
-                raise piece.error
+                piece.is_told = True
+                error = piece.error if error is None else error
+        if error is not None:
+            raise error
 
     def change(self) -> None:
         """Wake whoever waits in `until`."""

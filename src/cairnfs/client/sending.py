@@ -10,7 +10,7 @@ import asyncio
 from cairnfs.checksum import Buffer
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Known, Locations
-from cairnfs.client.mutating import Mutator, crcs_of, token_of
+from cairnfs.client.mutating import SPENT, Mutator, crcs_of, token_of
 from cairnfs.client.pieces import Piece
 from cairnfs.errors import CairnError
 from cairnfs.ids import DataId, InodeId
@@ -45,7 +45,7 @@ class Sender:
         """Have a piece acked by every member, as one mutation under its sequence. Contract 3, rule 11.
 
         Raises:
-            LostWritesError: continuity was broken; its sequence is spent. Others: the last error at the deadline.
+            LostWritesError, UnsureError: its sequence is spent. Others: the last error at the deadline.
         """
         is_small = len(piece.data) <= SMALL_MUTATION_BYTES
         crcs = crcs_of(piece.data) if is_small else []
@@ -66,10 +66,15 @@ class Sender:
                 sync=sync,
                 close=close,
                 lease=token_of(known),
+                since=piece.doubt.since,
             )
-            return await self._mutator.order(known, request, piece.data if is_small else None)
+            return await self._mutator.order(known, request, piece.data if is_small else None, doubt=piece.doubt)
 
-        written = await self._mutator.run(self._inode, piece.index, attempt, plain=True)
+        try:
+            written = await self._mutator.run(self._inode, piece.index, attempt, doubt=piece.doubt)
+        except SPENT as error:
+            piece.error = error
+            raise
         piece.version, piece.serial = written.version, written.serial
         self._connection.sequences.done(piece.sequence)
         self._connection.counters.writes += 1

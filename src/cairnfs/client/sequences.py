@@ -3,8 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cairnfs.ids import ClientId, Sequence
+from cairnfs.ids import NO_VERSION, ChunkVersion, ClientId, Sequence
 from cairnfs.wire.common import Once
+
+
+class Doubt:
+    """Whether a mutation of a chunk may have happened though nobody said so. It goes with the sequence. Rule 11."""
+
+    def __init__(self) -> None:
+        self.since: ChunkVersion = NO_VERSION
+        """The oldest version at which it may have happened; NO_VERSION: no order of it was left without an answer."""
+
+    def note(self, version: ChunkVersion) -> None:
+        """An order at that version may have been carried out."""
+        self.since = version if self.since == NO_VERSION else min(self.since, version)
 
 
 class Sequences:

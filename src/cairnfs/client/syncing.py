@@ -90,11 +90,8 @@ class Syncer:
             piece.is_running = True
             try:
                 known, written = await self._sender.send(piece, sync=is_whole, close=close and is_whole)
-            except LostWritesError as error:
-                piece.error = error
-                raise
             finally:
-                piece.is_running = False
+                piece.is_running, piece.is_told = False, True
                 self._pieces.change()
             if is_whole and all(other.version == written.version for other in others):
                 await self._tell_length(known, written)
@@ -149,7 +146,7 @@ class Syncer:
         logger.warning("unsynced writes are written again chunk=%016x pieces=%d", error.chunk, len(pieces))
         for piece in pieces:
             piece.version = NO_VERSION
-            piece.sequence = self._connection.sequences.take()
+            piece.renew(self._connection.sequences.take())
             piece.is_running = True
         try:
             for piece in pieces:

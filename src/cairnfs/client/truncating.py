@@ -9,6 +9,7 @@ from cairnfs.client.connection import Connection
 from cairnfs.client.lengths import Lengths
 from cairnfs.client.locations import Known, Locations
 from cairnfs.client.mutating import Mutator
+from cairnfs.client.sequences import Doubt
 from cairnfs.errors import BadRequestError, FencePendingError
 from cairnfs.ids import InodeId
 from cairnfs.wire.mutations import TruncateChunk, Written
@@ -49,7 +50,7 @@ class Truncator:
         self._appender.forget(inode)
 
     async def _cut_chunk(self, inode: InodeId, index: int, length: int) -> None:
-        sequence = self._connection.sequences.take()
+        sequence, doubt = self._connection.sequences.take(), Doubt()
 
         async def send(known: Known) -> Written:
             request = TruncateChunk(
@@ -59,10 +60,11 @@ class Truncator:
                 sequence=sequence,
                 lowest=self._connection.sequences.lowest,
                 length=length,
+                since=doubt.since,
             )
-            return await self._mutator.order(known, request)
+            return await self._mutator.order(known, request, doubt=doubt)
 
         try:
-            await self._mutator.run(inode, index, send, create=False, plain=True)
+            await self._mutator.run(inode, index, send, create=False, doubt=doubt)
         finally:
             self._connection.sequences.done(sequence)

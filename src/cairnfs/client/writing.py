@@ -18,11 +18,11 @@ from cairnfs.checksum import Buffer
 from cairnfs.client.ahead import NextChunk
 from cairnfs.client.connection import Connection
 from cairnfs.client.locations import Locations
-from cairnfs.client.mutating import Mutator
+from cairnfs.client.mutating import SPENT, Mutator
 from cairnfs.client.pieces import Piece, Pieces, Tail, cut_at_chunk_ends
 from cairnfs.client.sending import Sender
 from cairnfs.client.syncing import Syncer
-from cairnfs.errors import CairnError, LostWritesError, ShutdownError
+from cairnfs.errors import CairnError, ShutdownError, UnsureError
 from cairnfs.ids import InodeId
 from cairnfs.limits import PIECE_BYTES, UNSYNCED_BYTES_MAX
 
@@ -44,6 +44,7 @@ class Writer:
         self._next = NextChunk(connection, locations, inode)
         self._syncer = Syncer(connection, locations, mutator, inode, self._pieces, self._sender)
         self.has_written = False
+        self._is_discarded = False
 
     @property
     def unsynced_bytes(self) -> int:
@@ -135,10 +136,9 @@ class Writer:
         """
         await self._pieces.until(lambda: not any(other.is_running for other in self._pieces.before(piece)))
         await self._pieces.until(lambda: self._pieces.running < _IN_FLIGHT)
-        for other in self._pieces.before(piece):
-            if other.error is not None:
-                raise other.error
-        piece.is_running = True
+        if any(other.error is not None for other in self._pieces.before(piece)):
+            self._pieces.raise_failed()
+        piece.is_running, piece.is_told = True, False
         piece.error = None
         task = self._connection.nursery.start(self._carry_out(piece), name="write")
         # Not in the task itself: one that is cancelled before it begins runs none of its code.
@@ -162,19 +162,28 @@ class Writer:
         """Return when every byte was acked by every member. Contract 5.
 
         Raises:
-            CairnError: a piece failed; all is kept and the next flush tries again.
+            CairnError: a piece failed; all is kept and the next flush tries again. UnsureError: also if all of it was
+            discarded meanwhile.
         """
         await self._cut()
+        if any(isinstance(piece.error, SPENT) and not piece.is_told for piece in self._pieces):
+            self._pieces.raise_failed()  # it failed in the background
         for piece in self._pieces:
             if piece.is_running or piece.is_acked:
                 continue
-            if isinstance(piece.error, LostWritesError):
+            if isinstance(piece.error, SPENT):
                 # Rule 11: the first sequence is spent. The caller has heard of it and asks again.
                 self._connection.sequences.done(piece.sequence)
-                piece.sequence = self._connection.sequences.take()
+                piece.renew(self._connection.sequences.take())
             await self._launch(piece)
         await self._pieces.until(lambda: not self._pieces.running)
         self._pieces.raise_failed()
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Whoever waited while another task discarded the file must not take that for success."""
+        if self._is_discarded:
+            raise UnsureError(what="what was written to a file that was discarded meanwhile")
 
     async def sync(self, *, close: bool = False) -> None:
         """Return when every byte survives the loss of power everywhere and the master knows the length. Contract 5.
@@ -188,6 +197,7 @@ class Writer:
             await self._sync_with_last(close=close)
         await self.flush()
         await self._syncer.sync_acked(final=close)
+        self._check_kept()
         if close:
             await self.leave_next()
 
@@ -206,6 +216,7 @@ class Writer:
 
     def discard(self) -> None:
         """Drop everything that is not synced: the file is gone, or its owner forked."""
+        self._is_discarded = True
         _ = self._tail.take()
         for piece in self._pieces:
             self._connection.sequences.done(piece.sequence)

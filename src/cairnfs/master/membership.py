@@ -266,6 +266,8 @@ class Membership:
                 row = get_chunk(view, handle)
                 if row is None or row.version != version or (session.server, session.boot) not in row.members:
                     continue
+                if reign.turns.is_held(handle):
+                    continue  # a copy or raise is in the log, but perhaps not yet in the book of exclusions
                 if reign.exclusions.is_fenced(handle, [server for server, _ in row.members], now_s):
                     done.append(handle)
         return done

@@ -49,9 +49,9 @@ def choose_source(base: Base, answers: Mapping[ServerId, Promised]) -> Source | 
     source = _choose(base, answers)
     if isinstance(source, NoSource):
         return source
-    remembering = [server for server, boot in base.members if server in answers and answers[server].boot == boot]
-    equal = [server for server in remembering if is_equal(source.promised, answers[server])]
-    return replace(source, equal=tuple(server for server in equal if server != source.server))
+    others = [server for server, _ in base.members if server in answers and server != source.server]
+    equal = tuple(server for server in others if is_equal(source.promised, answers[server]))
+    return replace(source, equal=equal)
 
 
 def _choose(base: Base, answers: Mapping[ServerId, Promised]) -> Source | NoSource:
@@ -67,29 +67,28 @@ def _choose(base: Base, answers: Mapping[ServerId, Promised]) -> Source | NoSour
 
 
 def is_equal(source: Promised, other: Promised) -> bool:
-    """True if both hold the same bytes, and applied the same mutations in this boot.
-
-    Whoever restarted has forgotten its filter of repeats (rule 11), whatever the bytes say: see `Source.equal`.
-    """
+    """True if nothing need be copied: same bytes, and the same mutations in a filter that is as complete."""
     return (
         other.present
         and source.present
         and not other.incomplete
         and (other.digest, other.length) == (source.digest, source.length)
         and (other.version, other.serial) == (source.version, source.serial)
+        and other.filter_since == source.filter_since
     )
 
 
 def _choose_closed(base: Base, named: list[tuple[ServerId, Promised]]) -> Source | NoSource:
-    """A closed replica is current whatever its boot; its length is the record's."""
+    """A closed replica is current whatever its boot; its length is the record's.
+
+    All have the same bytes, so the one that knows most of how they came about is taken (rule 11).
+    """
     current = [
         pair for pair in named if _is_usable(base, pair[1]) and pair[1].present and pair[1].length == base.length
     ]
     if not current:
         return NoSource("no member of the closed version has it complete")
-    # Rather one that remembers its filter of repeats: a restarted replica has the bytes only (rule 11).
-    boots = dict(base.members)
-    server, promised = max(current, key=lambda pair: (pair[1].boot == boots[pair[0]], _height(pair[1])))
+    server, promised = max(current, key=lambda pair: (_memory(pair[1]), _height(pair[1])))
     return Source(server, promised)
 
 
@@ -128,6 +127,12 @@ def _is_unbroken(base: Base, promised: Promised, boot: BootId) -> bool:
 
 def _height(promised: Promised) -> tuple[ChunkVersion, int, int, bool]:
     return promised.version, promised.serial, promised.length, promised.present
+
+
+def _memory(promised: Promised) -> tuple[bool, int, int]:
+    """Order filters: the longer complete, the higher."""
+    since = promised.filter_since
+    return (False, 0, 0) if since is None else (True, -since.epoch, -since.counter)
 
 
 def _fullness(promised: Promised) -> tuple[ChunkVersion, int, int, bool]:

@@ -31,6 +31,8 @@ class Promised(Reply, tag=0x170):
     """The version had a plain write (rule 12)."""
     digest: U63
     """Equal digests: equal length and bytes (as far as block checksums tell)."""
+    filter_since: ChunkVersion | None = None
+    """The version from which on no mutation is missing in the filter (rule 11); None: what was taken is forgotten."""
 
 
 class Promise(Request[Promised], tag=0x70):
@@ -112,6 +114,10 @@ class Blocks(Reply, tag=0x174):
     held: list[tuple[U63, U63]] = []
     """Ranges [start, end) overwritten at the source and not known to be committed: unreadable on every member until
     the fence of the next version is done (rule 6)."""
+    filter_since: ChunkVersion | None = None
+    """As in `Promised`; the copy's filter is as complete as the source's."""
+    forgotten: list[tuple[ClientId, Sequence]] = []
+    """The highest sequence of each client that has fallen out of the filter."""
 
 
 class ListBlocks(Request[Blocks], tag=0x74):

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cairnfs.ids import ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial
 from cairnfs.limits import PUSHES_MAX, REPLICAS_MAX
 from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, PayloadBytes, Reply, Request
 from cairnfs.wire.common import Lease
@@ -49,8 +49,8 @@ class Written(Reply, tag=0x141):
 class WriteChunk(Request[Written], tag=0x41):
     """Write bytes at an offset inside one chunk; atomic (contract 3), up to the whole chunk.
 
-    A repeated (client, sequence) is answered, not carried out again; after broken continuity it fails with
-    LostWritesError.
+    A repeated (client, sequence) is answered, not carried out again. If the primary cannot know whether an earlier try
+    happened (`since`): UnsureError.
     """
 
     bulk = True
@@ -70,6 +70,8 @@ class WriteChunk(Request[Written], tag=0x41):
     close: bool = False
     """Also close the chunk after it (rule 4): needs `sync`."""
     lease: Lease | None = None
+    since: ChunkVersion = NO_VERSION
+    """The oldest version at which an earlier try may have happened; NO_VERSION: none can have (rule 11)."""
 
 
 class Appended(Reply, tag=0x142):
@@ -100,7 +102,7 @@ class AppendRecord(Request[Appended], tag=0x42):
 
 
 class TruncateChunk(Request[Written], tag=0x43):
-    """Cut the chunk to `length`, durably; always an overwrite (rule 6)."""
+    """Cut the chunk to `length`, durably; always an overwrite (rule 6). Repeated: as `WriteChunk`."""
 
     handle: ChunkHandle
     version: ChunkVersion
@@ -108,6 +110,7 @@ class TruncateChunk(Request[Written], tag=0x43):
     sequence: Sequence
     lowest: Sequence
     length: LengthInChunk
+    since: ChunkVersion = NO_VERSION
 
 
 class Synced(Reply, tag=0x144):

@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_cluster import fake_cluster
 from tests.support.fake_namespace import Node
 
-from cairnfs.errors import CairnError, LostWritesError, MutationFailedError, ShutdownError
+from cairnfs.errors import CairnError, LostWritesError, MutationFailedError, ShutdownError, UnsureError
 from cairnfs.limits import UNSYNCED_BYTES_MAX
 from cairnfs.wire.common import Kind
 from cairnfs.wire.mutations import SyncChunk, WriteChunk
@@ -76,6 +76,43 @@ def test_a_cancelled_close_may_be_repeated():
         await file.close()
         assert await fs.read_bytes("/file") == b"abc"
         assert len({each.sequence for server in cluster.servers for each in server.requests[WriteChunk]}) == 1
+
+    run(claim)
+
+
+@pytest.mark.parametrize("call", ["flush", "sync"])
+def test_whoever_waits_for_a_write_that_another_task_discards_hears_of_it(call):
+    """Goal: nothing is acked by the loss of its bytes. Method: no server answers while two tasks wait."""
+
+    async def claim(cluster, fs):
+        file = await fs.open("/file", "wb")
+        await file.pwrite(b"first", 0)
+        for server in cluster.servers:
+            server.is_silent = True
+        await file.write(b"x" * 100)
+        waiting = [asyncio.ensure_future(job) for job in (file.pwrite(b"again", 0), getattr(file, call)())]
+        await asyncio.sleep(0)
+        file.discard()
+        for job in waiting:
+            with pytest.raises(UnsureError):
+                await job
+
+    run(claim)
+
+
+def test_a_sync_of_two_chunks_does_not_succeed_if_the_file_is_discarded_between_them():
+    async def claim(cluster, fs):
+        file = await fs.open("/file", "wb")
+        await file.pwrite(b"x" * 300_000, 0)
+
+        def discard():
+            file.discard()
+            return MutationFailedError(chunk=1, why="scripted")
+
+        for server in cluster.servers:
+            server.fail(SyncChunk, discard, after=True)
+        with pytest.raises(UnsureError):
+            await file.sync()
 
     run(claim)
 

@@ -120,6 +120,20 @@ def test_an_overwrite_waits_for_the_excluded_server_and_no_longer():
     run(go)
 
 
+def test_a_fence_is_not_done_while_a_raise_or_copy_may_not_have_excluded_anybody_yet():
+    async def go():
+        async with master_cluster(servers=4) as it:
+            created = await it.closed()
+            place = await it.lease(created.attributes.inode)
+            primary = it.by_id(place.primary)
+            primary.fences_wanted = [(place.handle, place.version)]
+            async with it.master.reign.turns.hold(place.handle):
+                assert (await primary.beat()).fences_done == []
+            assert (await primary.beat()).fences_done == [place.handle]
+
+    run(go)
+
+
 def test_a_full_set_has_no_fence():
     async def go():
         async with master_cluster(servers=4) as it:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from msgspec.structs import replace
 
 from cairnfs.ids import NO_VERSION, ChunkVersion
@@ -12,10 +13,12 @@ BASE = ChunkVersion(2, 5)
 OLDER, NEWER = ChunkVersion(2, 4), ChunkVersion(2, 6)
 
 
-def replica(boot, version=BASE, serial=1, length=10, *, unbroken=True, closed=False, incomplete=False, plain=False):
+def replica(
+    boot, version=BASE, serial=1, length=10, *, unbroken=True, closed=False, incomplete=False, plain=False, since=None
+):
     return Promised(
         boot=boot, present=True, version=version, serial=serial, length=length, closed=closed, incomplete=incomplete,
-        unbroken=unbroken or closed, plain_writes=plain, digest=length,
+        unbroken=unbroken or closed, plain_writes=plain, digest=length, filter_since=since,
     )  # fmt: skip
 
 
@@ -130,6 +133,22 @@ def test_a_closed_chunk_has_its_source_in_any_boot_but_only_at_its_length():
     assert found.server == 2
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3, 4))))
+def test_of_closed_replicas_the_one_that_knows_most_writes_is_the_source(order):
+    """Rule 11. A higher version is no reason: it was burnt, and the bytes are the same."""
+    answers = {
+        1: replica(101, NEWER, serial=0, closed=True),
+        2: replica(2, serial=0, closed=True, since=OLDER),
+        3: replica(3, NEWER, serial=0, closed=True, since=BASE),
+        4: replica(4, serial=0, closed=True, length=9, since=NO_VERSION),  # it lacks something
+    }
+    found = choose_source(base(closed=True, members=order), answers)
+    assert isinstance(found, Source)
+    assert found.server == 2
+    answers[3] = replica(3, serial=0, closed=True, since=ChunkVersion(1, 99))
+    assert choose_source(base(closed=True, members=order), answers).server == 3
+
+
 def test_a_new_chunk_that_nobody_wrote_is_empty_everywhere():
     found = choose_source(base(is_new=True), {1: absent(1), 2: absent(2), 3: absent(3)})
     assert isinstance(found, Source)
@@ -141,6 +160,9 @@ def test_equal_bytes_with_other_mutations_are_reconciled_for_their_filter():
     assert is_equal(replica(1), replica(2))
     assert not is_equal(replica(1, serial=2), replica(2, serial=1))
     assert not is_equal(replica(1), replica(2, incomplete=True))
+    assert not is_equal(replica(1, since=OLDER), replica(2))
+    assert not is_equal(replica(1, since=OLDER), replica(2, since=BASE))
+    assert is_equal(replica(1, since=OLDER), replica(2, since=OLDER))
 
 
 def test_a_member_that_has_restarted_is_never_equal_and_so_takes_the_filter_of_the_source():
@@ -150,7 +172,7 @@ def test_a_member_that_has_restarted_is_never_equal_and_so_takes_the_filter_of_t
     """
     for closed in (False, True):
         length = 10
-        answers = {server: replica(server, serial=0, closed=closed) for server in (2, 3)}
+        answers = {server: replica(server, serial=0, closed=closed, since=BASE) for server in (2, 3)}
         answers[1] = replica(101, serial=0, closed=closed, unbroken=False)
         found = choose_source(base(closed=closed, length=length), answers)
         assert (found.server, found.equal) in ((2, (3,)), (3, (2,))), (closed, found)

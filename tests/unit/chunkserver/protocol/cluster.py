@@ -212,8 +212,9 @@ class Cluster:
         )
         return await self.call(at or self.primary(lease), request, [] if pushed else [bytes_])
 
-    async def truncate(self, lease, length):
-        request = TruncateChunk(handle=lease.handle, version=lease.version, length=length, **self.once())
+    async def truncate(self, lease, length, *, sequence=None, **more):
+        once = self.once(sequence=sequence)
+        request = TruncateChunk(handle=lease.handle, version=lease.version, length=length, **once, **more)
         return await self.call(self.primary(lease), request)
 
     async def sync(self, lease, *, since=None, close=False):

@@ -10,10 +10,12 @@ from cairnfs.chunkserver.applying import block_crcs
 from cairnfs.chunkserver.pending import PendingRanges
 from cairnfs.chunkserver.repeats import RepeatFilter
 from cairnfs.errors import BadRequestError, RecordTooLargeError, UnsureError
+from cairnfs.ids import NO_VERSION, ChunkVersion
 from cairnfs.limits import Geometry
 from cairnfs.wire.master_orders import FilterEntry
 
 SMALL = Geometry(chunk_bytes=64, block_bytes=8)
+OLD, NEW = ChunkVersion(1, 9), ChunkVersion(2, 1)
 
 
 @given(st.integers(0, 64), st.integers(1, 16))
@@ -85,6 +87,44 @@ def test_repeats_that_were_forgotten_are_unsure_and_never_new():
     for sequence in (1, 2):
         with pytest.raises(UnsureError):
             repeats.find(1, sequence)
+
+
+def test_a_copy_knows_and_forgets_the_same():
+    repeats, copy = RepeatFilter(limit=2, since=ChunkVersion(1, 5)), RepeatFilter(limit=2)
+    copy.add(entry(9, 9))
+    for sequence in (1, 2, 3):
+        repeats.add(entry(1, sequence))
+    copy.replace(repeats.entries(), since=repeats.since, forgotten=repeats.forgotten())
+    assert copy.find(1, 3) == entry(1, 3)
+    assert copy.find(9, 9) is None
+    with pytest.raises(UnsureError):
+        copy.find(1, 1)
+    assert copy.since == ChunkVersion(1, 5)
+
+
+@pytest.mark.parametrize(
+    ("complete", "tried", "is_new"),
+    [
+        (None, NO_VERSION, True), (None, OLD, False),
+        (NO_VERSION, OLD, True), (OLD, OLD, True), (OLD, NEW, True), (NEW, OLD, False), (NEW, NO_VERSION, True),
+    ],
+)  # fmt: skip
+def test_what_may_have_happened_before_the_filter_is_complete_is_not_new(complete, tried, is_new):
+    repeats = RepeatFilter(since=complete)
+    if is_new:
+        assert repeats.find(1, 7, since=tried) is None
+    else:
+        with pytest.raises(UnsureError):
+            repeats.find(1, 7, since=tried)
+    repeats.add(entry(1, 7))
+    assert repeats.find(1, 7, since=tried) == entry(1, 7)
+
+
+def test_a_filter_is_complete_from_the_first_version_that_opens():
+    repeats = RepeatFilter()
+    repeats.begin(OLD)
+    repeats.begin(NEW)
+    assert repeats.since == OLD
 
 
 def test_what_a_client_waits_for_no_more_makes_room():
