@@ -124,7 +124,8 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     given = parser.parse_args()
     die_with(given.parent)
-    with cairnfs.connect(given.address) as fs:
+    # A master that is killed and started again on a busy machine may be away for longer than the usual ten seconds.
+    with cairnfs.connect(given.address, meta_timeout_s=60.0) as fs:
         produce(fs, given.path, given.number, Path(given.notes))
 
 

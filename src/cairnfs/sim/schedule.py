@@ -44,6 +44,12 @@ KINDS = (*SERVER_KINDS, *MASTER_KINDS, *NETWORK_KINDS, *MANY_KINDS, *USER_KINDS,
 BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
 
 
+LYING = ("rot", "misdirected writes")
+LOSING = ("full disk", "broken disk", "disk error")
+"""A server whose disk has failed has lost its replicas, until it starts again. Where a disk lies as well it is the same
+one, or more copies would be gone than may be."""
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One fault of a schedule. `host` and `other` are names of hosts, or who plays that part at that moment."""
 
@@ -70,7 +76,7 @@ def draw_schedule(options: Options, chance: random.Random, *, users: list[str]) 
     at_s = chance.expovariate(1 / options.fault_gap_s)
     while at_s < options.duration_s:  # ends: each step has a length
         kind = chance.choice(options.faults)
-        host, other = _draw_hosts(kind, chance, servers, users)
+        host, other = _draw_hosts(kind, chance, servers, users, options)
         faults.append(
             Fault(
                 number=len(faults),
@@ -86,14 +92,16 @@ def draw_schedule(options: Options, chance: random.Random, *, users: list[str]) 
     return faults
 
 
-def _draw_hosts(kind: str, chance: random.Random, servers: list[str], users: list[str]) -> tuple[str, str]:
+def _draw_hosts(
+    kind: str, chance: random.Random, servers: list[str], users: list[str], options: Options
+) -> tuple[str, str]:
     server = chance.choice((PRIMARY, SECONDARY, *servers))
     if kind in ("cut", "one-way", "stall"):
         one, other = chance.sample((MASTER, PRIMARY, SECONDARY, *servers), 2)
         return one, other
     if kind in MASTER_KINDS:
         server = MASTER
-    elif kind in ("rot", "misdirected writes"):
+    elif kind in LYING or (kind in LOSING and any(one in options.faults for one in LYING)):
         server = ROTTEN
     elif kind in USER_KINDS:
         server = chance.choice(users)

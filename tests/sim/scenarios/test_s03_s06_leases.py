@@ -4,6 +4,7 @@ import pytest
 from tests.sim.scenarios.playing import notice, play
 
 from cairnfs.sim.cluster import MASTER
+from cairnfs.sim.scenes.orders import reconcile_before_result
 from cairnfs.sim.scenes.reads import serving_lease
 from cairnfs.sim.scenes.tales import stopped_primary
 from cairnfs.sim.stage import Stage, content
@@ -155,4 +156,5 @@ def test_s06_the_primary_dies_between_apply_and_ack() -> None:
 
 
 def test_s06_needs_reconciliation_before_the_result() -> None:
-    notice(dies_before_the_ack, "reconcile_before_result")
+    """By the scene of the safeguard: a member that missed a write and can reach no other one."""
+    notice(reconcile_before_result, "reconcile_before_result")
