@@ -3,6 +3,7 @@
 A missing safeguard that nothing notices means that the checks are blind there, or that the safeguard is needless.
 """
 
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -67,7 +68,12 @@ def ablate_one(guard: str, *, scenes: int, storms: int, first: int) -> Ablation:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
+    """Return what an error says; of a bare assertion the claim that did not hold, with the line's words."""
+    said = str(error).splitlines()
+    if said and said[0]:
+        return said[0][:200]
+    frames = traceback.extract_tb(error.__traceback__)
+    return (frames[-1].line or "") if frames else type(error).__name__
 
 
 def ablate_all(
