@@ -3,6 +3,7 @@
 PYTHON ?= python3
 KEEP ?=
 MINUTES ?= 5
+SEED ?=
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
@@ -27,8 +28,8 @@ check: $(STAMP) ## lint, format, types, layers, tidiness
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py
 
-soak: $(STAMP) ## simulate whole clusters under faults for MINUTES (5); from 20 minutes on the models as well
-	$(BIN)/cairn sim run --minutes $(MINUTES) --probes --save soak-failures
+soak: $(STAMP) ## simulate whole clusters under faults for MINUTES (5), from SEED on (fresh ones)
+	$(BIN)/cairn sim run --minutes $(MINUTES) $(if $(SEED),--first $(SEED)) --probes --save soak-failures
 	test $(MINUTES) -lt 20 || $(MAKE) spec
 
 spec: $(STAMP) ## explore all models of the protocol, then each with one safeguard off (minutes)

@@ -3,7 +3,7 @@
 source ◀── ListBlocks ── checksums, length, filter        differing blocks ◀── ReadBlocks ── verified by both
 """
 
-from cairnfs.checksum import piece_crcs
+from cairnfs.checksum import Buffer, piece_crcs
 from cairnfs.chunkserver.applying import quarantine
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.replica import Replica
@@ -21,7 +21,7 @@ from cairnfs.errors import (
     StaleVersionError,
 )
 from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
-from cairnfs.limits import DATA_CALL_S, META_CALL_S, PAYLOAD_BYTES_MAX
+from cairnfs.limits import DATA_CALL_S, JOINER_REST_BYTES, META_CALL_S, PAYLOAD_BYTES_MAX
 from cairnfs.rpc.server import Answer
 from cairnfs.wire.master_orders import BlockData, Blocks, ListBlocks, ReadBlocks
 
@@ -41,23 +41,51 @@ async def list_source(context: Context, handle: ChunkHandle, source: str, versio
         raise NoCopyError(chunk=handle, why=f"source {source}: {error}") from error
 
 
-async def make_equal(context: Context, replica: Replica, source: str, version: ChunkVersion, blocks: Blocks) -> int:
+Runs = dict[tuple[int, int], bytes]
+"""Bytes of a source by (first block, number of blocks)."""
+
+
+async def fetch_ahead(context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks) -> Runs:
+    """Fetch and verify all that differs while the replica is whole; return the first 4 MiB of it.
+
+    A source that is corrupt or gone is noticed before it costs a copy that may be the last good one (rule 23). What is
+    more than is kept was seen to be sound, and is fetched again.
+
+    Raises:
+        NoCopyError, ChunkCorruptError: of the source. Nothing here has changed.
+    """
+    kept: Runs = {}
+    left_bytes = JOINER_REST_BYTES
+    for first, count in _runs(context, replica, blocks):
+        request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count)
+        data = await _fetch(context, replica, source[0], request)
+        if len(data) <= left_bytes:
+            kept[first, count] = bytes(data)
+            left_bytes -= len(data)
+    return kept
+
+
+async def make_equal(
+    context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks, *, ahead: Runs
+) -> int:
     """Copy what differs, set the length and flush; return how many bytes were copied.
 
-    The replica is incomplete, durably, before the first byte changes, and stays so: the caller ends that.
+    The replica is incomplete, durably, before the first byte changes, and stays so: the caller ends that. `ahead`: what
+    was fetched already.
 
     Raises:
         NoCopyError: the source is gone. ChunkCorruptError: of the source. The replica stays incomplete.
     """
-    check_listing(context, blocks)
     assert replica.state.incomplete, replica.state
     copied = 0
     if replica.length > blocks.length:
         await context.store.truncate(replica, blocks.length, serial=Serial(0))
     for first, count in _runs(context, replica, blocks):
-        copied += await _copy_run(
-            context, replica, source, version, first=first, crcs=blocks.crcs[first : first + count]
-        )
+        data: Buffer | None = ahead.get((first, count))
+        if data is None:
+            request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count)
+            data = await _fetch(context, replica, source[0], request)
+        copied += await _write_run(context, replica, data, first=first, count=count)
     await context.store.flush(replica)
     return copied
 
@@ -98,14 +126,10 @@ def _runs(context: Context, replica: Replica, blocks: Blocks) -> list[tuple[int,
     return runs
 
 
-async def _copy_run(
-    context: Context, replica: Replica, source: str, version: ChunkVersion, *, first: int, crcs: list[int]
-) -> int:
-    request = ReadBlocks(handle=replica.handle, version=version, block=first, count=len(crcs))
-    data = await _fetch(context, replica, source, request)
+async def _write_run(context: Context, replica: Replica, data: Buffer, *, first: int, count: int) -> int:
     block_bytes = context.geometry.block_bytes
     found = piece_crcs(data, block_bytes)
-    if len(found) != len(crcs):
+    if len(found) != count:
         raise NoCopyError(chunk=replica.handle, why="the source moved during the copy")
     for number, crc in enumerate(found):
         start = number * block_bytes

@@ -10,7 +10,7 @@ durably, and no source; the next raise fills it.
 
 from cairnfs.chunkserver.applying import close_replica
 from cairnfs.chunkserver.context import Context
-from cairnfs.chunkserver.copying import check_listing, list_source, make_equal, take_filter
+from cairnfs.chunkserver.copying import check_listing, fetch_ahead, list_source, make_equal, take_filter
 from cairnfs.chunkserver.repeats import RepeatFilter
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk
@@ -182,13 +182,20 @@ def _check_unmoved(context: Context, request: Reconcile, blocks: Blocks) -> None
 async def copy_over(
     context: Context, chunk: Chunk, replica: Replica, *, source: tuple[str, ChunkVersion], blocks: Blocks
 ) -> int:
-    """Mark the replica as half filled, durably, and copy what differs into it. Holds the turn."""
+    """Mark the replica as half filled, durably, and copy what differs into it. Holds the turn.
+
+    Raises:
+        NoCopyError, ChunkCorruptError: of the source. A replica that was whole is so still, unless the source failed
+            after it had been seen to be sound.
+    """
+    check_listing(context, blocks)
+    ahead = {} if replica.state.incomplete else await fetch_ahead(context, replica, source, blocks)
     chunk.is_changing = chunk.is_overwritten = True
     chunk.ranges.touch(0, context.geometry.chunk_bytes)
     try:
         if not replica.state.incomplete or replica.state.closed:
             await context.store.set_header(replica, incomplete=True, closed=False, closed_length=0)
-        copied = await make_equal(context, replica, source[0], source[1], blocks)
+        copied = await make_equal(context, replica, source, blocks, ahead=ahead)
         context.count("bytes_copied", copied)
         return copied
     finally:

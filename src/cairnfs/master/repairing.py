@@ -341,8 +341,20 @@ class Repairing:
             if row is None or row.closed or self._has_lease(handle, row, reign.now_s()):
                 return
             missing = max(0, row.goal - len(reign.live_current(row, handle)))
-            # Who is not there now has been away for longer than the grace time.
-            await self._raising.seal(handle, joiners=self._strays(handle, row)[:missing], least=1)
+            least = 1 if self._may_have_it(handle, row) <= 1 else 0
+            await self._raising.seal(handle, joiners=self._strays(handle, row)[:missing], least=least)
+
+    def _may_have_it(self, handle: ChunkHandle, row: ChunkRow) -> int:
+        """Return how many members hold the chunk, or may come back with it: a silent one may only be slow."""
+        reign = self._reign
+        now_s = reign.now_s()
+        count = 0
+        for server, _ in row.members:
+            if reign.sessions.is_live(server, now_s):
+                count += not reign.inventory.is_lost(server, handle)
+            else:
+                count += reign.sessions.gone_for_s(server, now_s) < reign.config.repair_grace_s
+        return count
 
     async def _lift(self, repair: Repair) -> None:
         """Rule 9: a shared chunk below its barrier is raised above it, closed as it is."""
