@@ -35,6 +35,7 @@ async def clone(context: Context, request: Clone) -> Cloned:
                 request.handle, version=NO_VERSION, epoch=request.epoch, incomplete=True
             )
         rest = await _copy(context, chunk, replica, request)
+        context.exclusions.bar(request.handle, request.version)
         if not request.joiner:
             await context.store.set_header(
                 replica,

@@ -39,7 +39,15 @@ class Exclusions:
         """Rule 9: the lowest version that a reader may name."""
         return self._barriers.get(handle, NO_VERSION)
 
+    def bar(self, handle: ChunkHandle, below: ChunkVersion) -> None:
+        """Refuse readers below the version at which a copy was made here.
+
+        Barriers are told to those who hold the chunk then. Who gets a copy later may have been a member before, so a
+        reader of that time comes here; the master knows of nothing to tell.
+        """
+        self._barriers[handle] = max(below, self.barrier(handle))
+
     def forget(self, handle: ChunkHandle) -> None:
-        """The replica was deleted; handles are never used again (rule 21)."""
+        """The replica was deleted; a copy made here later bars its readers anew."""
         self._below.pop(handle, None)
         self._barriers.pop(handle, None)
