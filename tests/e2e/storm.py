@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -125,7 +126,8 @@ class Storm:
                 worker.process.kill()
                 worker.process.wait()
                 continue
-            if code != 0:
+            # One that was started a moment ago may be told to end before it listens to that.
+            if code not in (0, -signal.SIGTERM):
                 self.wrong(f"{worker.kind}{worker.number} ended with {code}:\n{worker.log.read_text()[-3000:]}")
 
     # ---- pace

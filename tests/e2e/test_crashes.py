@@ -103,6 +103,7 @@ def producers_on(cluster, tmp_path):
 
 
 def await_records(producers, count):
+    assert wait_until(producers.are_all_at_work, PATIENCE_S), "a producer never began"
     assert wait_until(lambda: len(producers.acknowledged()) >= count, PATIENCE_S), len(producers.acknowledged())
 
 

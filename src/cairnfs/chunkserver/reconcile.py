@@ -168,7 +168,6 @@ async def _follow(context: Context, chunk: Chunk, replica: Replica | None, reque
         await context.store.flush(replica)
     if (replica.length, replica.digest()) != (request.length, request.digest):
         raise NoCopyError(chunk=request.handle, why="the copy differs from what was promised")
-    context.exclusions.bar(request.handle, request.version)
     take_filter(chunk, blocks)
     chunk.held = list(blocks.held)
     return replica

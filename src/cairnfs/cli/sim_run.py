@@ -48,13 +48,14 @@ def run(  # noqa: PLR0913 - one parameter an option
     Exit code 0: every promise was kept. 1: one was not; the command that replays it is printed.
     """
     from cairnfs.sim.options import Mode
-    from cairnfs.sim.swarm import endless, run_many, shrink
+    from cairnfs.sim.swarm import endless, quiet, run_many, shrink
 
     start = int(time.time()) if first is None else first
     many = range(start, start + (seeds or 20)) if seeds is not None or minutes is None else endless(start)
     with _progress(seeds if minutes is None or seeds else None, minutes) as on_report:
         summary = run_many(many, mode=Mode(mode), cores=cores, minutes=minutes, on_report=on_report)
     if summary.failures and not no_shrink:
+        quiet()
         summary.failures[0] = shrink(summary.failures[0])
     if save:
         _save(summary, save)

@@ -79,6 +79,10 @@ class Producers:
         """Return what has been acked so far, by all of them."""
         return [each for number in range(self._count) for each in read_notes(self._notes(number))]
 
+    def are_all_at_work(self) -> bool:
+        """True once each of them has had an ack: before that one may still be starting, and needs a master to begin."""
+        return all(any(True for _ in read_notes(self._notes(number))) for number in range(self._count))
+
     def _notes(self, number: int) -> Path:
         return self._folder / f"producer{number}.acked"
 

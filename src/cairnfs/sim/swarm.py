@@ -128,7 +128,6 @@ def shrink(report: Report, *, tries: int = 60, safeguards: Safeguards = ALL_ON) 
 
     Ours: delta debugging (Zeller and Hildebrandt, 2002), bounded by `tries` runs.
     """
-    quiet()
     best = report
     kept = [fault.number for fault in report.schedule]
     size = max(1, len(kept) // 2)
