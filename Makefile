@@ -4,6 +4,7 @@ PYTHON ?= python3
 KEEP ?=
 MINUTES ?= 5
 SEED ?=
+SEEDS ?=
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
@@ -29,7 +30,7 @@ check: $(STAMP) ## lint, format, types, layers, tidiness
 	$(BIN)/python -m pytest -q tests/test_tidy.py
 
 soak: $(STAMP) ## simulate whole clusters under faults for MINUTES (5), from SEED on (fresh ones)
-	$(BIN)/cairn sim run --minutes $(MINUTES) $(if $(SEED),--first $(SEED)) --probes --save soak-failures
+	$(BIN)/cairn sim run --minutes $(MINUTES) $(if $(SEED),--first $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) --probes --save soak-failures
 	test $(MINUTES) -lt 20 || $(MAKE) spec
 
 spec: $(STAMP) ## explore all models of the protocol, then each with one safeguard off (minutes)

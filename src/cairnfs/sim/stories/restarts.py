@@ -105,7 +105,7 @@ RESTART_IN_A_RAISE = Story(
     ),
     ours=("a version carries the master's epoch, no number is used twice, and what is current is what the log says."),
     promise="every write was acknowledged once, no read was stale, the replicas are equal (rules 1, 3 and 6)",
-    guards=("fence_before_overwrite", "pending_ranges"),
+    guards=("pending_ranges",),
     scene=restart_in_a_raise,
     config=replace(CONFIG, serving_lease_s=LEASE_S, serving_lease_quiet_s=LEASE_S),
 )
