@@ -5,7 +5,7 @@ A user's host may die: what it was in the middle of never returns, and it starts
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
@@ -152,8 +152,3 @@ class Party:
                     await self.cluster.pause(0.1)
                 if task.done():
                     task.result()
-
-    async def check(self, on_client: Callable[[Callable[[Client], Awaitable[None]]], Awaitable[None]]) -> None:
-        """Let every part look at everything, each with a client of its own."""
-        for part in self.parts:
-            await on_client(part.check)
