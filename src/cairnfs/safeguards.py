@@ -48,6 +48,10 @@ class Safeguards:
     """Rule 22: a replica is deleted only by exact handle, version and current epoch."""
     keep_last_copy: bool = True
     """Rule 23: no path removes the last valid copy."""
+    verify_alone: bool = True
+    """Rule 23: a replica is read through before it alone stays in the record and the others are given up."""
+    records_at_end: bool = True
+    """Rule 17: a chunk that another one follows is opened without the right to take records."""
     safe_start: bool = True
     """Rule 22: a master that has just started orders no deletion."""
     cluster_identity: bool = True

@@ -8,14 +8,15 @@ It ends for every combination of {absent, empty, short, full, different} replica
 durably, and no source; the next raise fills it.
 """
 
-from cairnfs.chunkserver.applying import close_replica
+from cairnfs.chunkserver.applying import close_replica, quarantine
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.copying import check_listing, fetch_ahead, list_source, make_equal, take_filter
 from cairnfs.chunkserver.repeats import RepeatFilter
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk
-from cairnfs.errors import NoCopyError, OrderRefusedError, StaleVersionError
+from cairnfs.errors import ChunkCorruptError, NoCopyError, OrderRefusedError, StaleVersionError
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Serial
+from cairnfs.limits import PAYLOAD_BYTES_MAX
 from cairnfs.wire.base import Done
 from cairnfs.wire.master_orders import Blocks, Promise, Promised, Reconcile, Reconciled, Seal
 
@@ -148,11 +149,27 @@ async def _lead(context: Context, chunk: Chunk, replica: Replica | None, request
         raise NoCopyError(chunk=request.handle, why="the replica is not what was promised")
     if replica.state.incomplete and request.length and context.safeguards.incomplete_is_no_source:
         raise NoCopyError(chunk=request.handle, why="a half-filled replica is no source")
+    if request.verify:
+        await _read_through(context, replica)
     if not replica.unbroken and not replica.state.closed:
         # What of it was committed is forgotten with the boot.
         chunk.held = [(0, replica.length)] if replica.length else []
     await context.store.flush(replica)
     return replica
+
+
+async def _read_through(context: Context, replica: Replica) -> None:
+    """Verify every block, since the other replicas are given up for this one. Rules 16 and 23.
+
+    Raises:
+        ChunkCorruptError: a block is damaged; the replica is quarantined, and the last result stays.
+    """
+    try:
+        for offset in range(0, replica.length, PAYLOAD_BYTES_MAX):
+            _ = await context.store.read_verified(replica, offset, PAYLOAD_BYTES_MAX)
+    except ChunkCorruptError as error:
+        await quarantine(context, replica, str(error))
+        raise
 
 
 async def _follow(context: Context, chunk: Chunk, replica: Replica | None, request: Reconcile) -> Replica:

@@ -5,6 +5,7 @@ from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.opening import open_version
 from cairnfs.chunkserver.primary import Primary
 from cairnfs.chunkserver.push import check_crcs, take_push
+from cairnfs.chunkserver.roles import Chunk
 from cairnfs.errors import BadRequestError, ChunkFullError, LostWritesError, NotPrimaryError
 from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
 from cairnfs.limits import SMALL_MUTATION_BYTES
@@ -109,13 +110,19 @@ async def _write(context: Context, request: WriteChunk, incoming: Incoming) -> W
 async def _append(context: Context, request: AppendRecord, incoming: Incoming) -> Appended:
     work = _work(context, WorkKind.APPEND, request, incoming)
     chunk = context.chunks.find(request.handle)
-    is_full = chunk is not None and chunk.primary is None and chunk.full_at == request.version
-    if is_full and chunk is not None and chunk.filter.find(request.client, request.sequence) is None:
-        # Rule 17: opened again it would be found full again. A repeat goes to whoever may tell the first result.
+    if chunk is not None and _is_full(chunk, request) and chunk.filter.find(request.client, request.sequence) is None:
+        # A repeat goes to whoever may tell the first result.
         raise ChunkFullError(chunk=request.handle)
     primary = await _primary(context, request.handle, request.version, request.lease)
     outcome = await primary.submit(work, request.version)
     return Appended(offset=outcome.offset, version=primary.version, serial=Serial(outcome.serial))
+
+
+def _is_full(chunk: Chunk, request: AppendRecord) -> bool:
+    """Rule 17: opened again it would be found full again, or records go to a chunk behind it."""
+    if chunk.primary is None:
+        return chunk.full_at == request.version
+    return chunk.primary.version == request.version and not chunk.primary.lease.takes_records
 
 
 async def _truncate(context: Context, request: TruncateChunk) -> Written:

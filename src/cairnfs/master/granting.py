@@ -5,11 +5,12 @@ Everything here is idempotent and repeated: at once, and again with every heartb
 
 import logging
 
-from cairnfs.errors import CairnError
+from cairnfs.errors import CairnError, NotFoundError
 from cairnfs.ids import ChunkHandle, ServerId
 from cairnfs.limits import ORDER_TIMEOUT_S
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
+from cairnfs.meta import read
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.common import ChunkPlace, Durability, Lease, Member
@@ -63,7 +64,16 @@ class Granting:
             anchor_s=primary.sent_at_s if primary is not None else 0.0,
             durability=self._durability,
             is_new=row.is_new,
+            takes_records=self._is_last(row) or not reign.safeguards.records_at_end,
         )
+
+    def _is_last(self, row: ChunkRow) -> bool:
+        """True unless another chunk follows in the chunk's file: a client may know this one only."""
+        try:
+            with self._reign.store.read() as view:
+                return row.index >= read.inode_row(view, row.inode).chunks - 1
+        except NotFoundError:
+            return True  # purged: nobody comes any more
 
     def new_lease(self, place: ChunkPlace) -> Lease:
         """Build the lease of a chunk that was just made."""

@@ -43,6 +43,8 @@ class Raise:
     """Members that the result must have, where rule 19 would ask for more."""
     shunned: ServerId = NO_SERVER
     """A source that none of several others could copy from: left out in their place, once."""
+    is_alone: bool = False
+    """One target is left of several members: the result will give up the others for what it holds."""
 
 
 class Steps:
@@ -127,8 +129,9 @@ class Steps:
             source_version=version if made is not None else base.version,
             length=base.length,
             digest=made.digest if made is not None else base.digest,
+            verify=job.is_alone and self._reign.safeguards.verify_alone,
         )
-        timeout_s = DATA_CALL_S if address else META_CALL_S
+        timeout_s = DATA_CALL_S if address or order.verify else META_CALL_S
         answers = await gather_settled(*[self._reign.order(one.address, order, timeout_s=timeout_s) for one in targets])
         unreachable = [answer for answer in answers if isinstance(answer, NoCopyError)]
         if address and len(unreachable) == len(targets) > 1:

@@ -175,6 +175,7 @@ class Raising:
             need = min(need, len(row.members))  # it was so few before
         if len(targets) < need:
             raise TooFewCopiesError(what=f"chunk {job.handle:016x}", have=len(targets), need=need)
+        job.is_alone = len(targets) == 1 < len(row.members)
         return targets
 
     def _why(self, job: Raise, otherwise: str) -> str:

@@ -84,6 +84,8 @@ class Lease(Part):
     durability: Durability = Durability.DISK
     is_new: bool = False
     """The chunk was just made: a member without a replica creates an empty one with the first order."""
+    takes_records: bool = True
+    """Rule 17: False where another chunk follows in the file, which is where record appends go."""
 
 
 class ChunkPlace(Part):

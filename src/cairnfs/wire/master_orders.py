@@ -59,7 +59,8 @@ class Reconcile(Request[Reconciled], tag=0x71):
     """Become equal to `source`: differing blocks, length, filter entries; flush; then the base of `version`. Rule 12.
 
     Sent to every target, to the source with `source` = "" (it flushes and takes `version`). Incomplete, durably,
-    until it is done. Errors: NoCopyError (source not reachable or moved), ChunkCorruptError at the source.
+    until it is done. Errors: NoCopyError (source not reachable or moved), ChunkCorruptError at the source, or of the
+    replica itself with `verify`.
     """
 
     idempotent = True
@@ -70,6 +71,8 @@ class Reconcile(Request[Reconciled], tag=0x71):
     source_version: ChunkVersion
     length: LengthInChunk
     digest: U63
+    verify: bool = False
+    """Read every block through first: this replica will stand alone in the record, and makes all others stale."""
 
 
 class Open(Request[Done], tag=0x72):

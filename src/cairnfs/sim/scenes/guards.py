@@ -27,6 +27,8 @@ SCENES: dict[str, Scene] = {
         keeping.verify_before_merge,
         keeping.exact_delete,
         keeping.keep_last_copy,
+        keeping.verify_alone,
+        orders.records_at_end,
         keeping.safe_start,
         belonging.cluster_identity,
         belonging.refuse_twin,

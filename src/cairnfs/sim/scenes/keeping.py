@@ -1,7 +1,7 @@
 """Scenes of the safeguards of what is stored: contract 2, rules 15, 16, 22 and 23. See `guards`."""
 
 from cairnfs.sim.cluster import MASTER
-from cairnfs.sim.stage import FILE, Stage, content
+from cairnfs.sim.stage import FILE, SIZE, Stage, content
 from cairnfs.wire.master_orders import DeleteReplicas
 
 LOG = "/log"
@@ -103,6 +103,27 @@ async def keep_last_copy(stage: Stage) -> None:
     stage.world.heal()
     await stage.pause(30)
     assert stage.handle in stage.cluster.servers[victim].context.store.replicas
+
+
+async def verify_alone(stage: Stage) -> None:
+    """Goal: rule 23.
+
+    Method: one of three replicas is rotten; the servers of the others are away for so long that the abandoned chunk
+    is closed without them, and come back.
+    """
+    await stage.make(1)
+    writer = await stage.writer()
+    await writer.write(2)
+    stage.world.crash("writer")
+    left, others = stage.others[0], [stage.primary, *stage.others[1:]]
+    stage.flip(left, stage.handle, stage.world.random.randrange(SIZE))
+    for name in others:
+        stage.cluster.crash(name)
+    await stage.pause(30)
+    for name in others:
+        await stage.cluster.restart(name)
+    reader = await stage.client("reader")
+    assert await stage.on("reader", reader.read_bytes(FILE)) == content(2)
 
 
 async def safe_start(stage: Stage) -> None:

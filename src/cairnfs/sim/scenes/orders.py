@@ -1,4 +1,4 @@
-"""Scenes of the safeguards of orders: rules 1 to 4 and 11. See `guards`."""
+"""Scenes of the safeguards of orders: rules 1 to 4, 11 and 17. See `guards`."""
 
 from contextlib import suppress
 
@@ -7,7 +7,9 @@ from cairnfs.errors import CairnError
 from cairnfs.ids import BootId, ChunkHandle, ClientId, Epoch, Sequence, Serial
 from cairnfs.limits import BLOCK_BYTES
 from cairnfs.sim.cluster import MASTER
+from cairnfs.sim.scenes.keeping import LOG
 from cairnfs.sim.stage import SIZE, Stage, content
+from cairnfs.units import KIB
 from cairnfs.wire.master_orders import DeleteReplicas
 from cairnfs.wire.orders import ApplyOrders, Mutation, MutationKind
 
@@ -176,3 +178,25 @@ async def filter_repeats(stage: Stage) -> None:
     assert await reader.show() == 4
     await first
     assert await reader.show() == 4
+
+
+async def records_at_end(stage: Stage) -> None:
+    """Goal: rule 17.
+
+    Method: a chunk that another one follows is opened again by a plain write; somebody who has appended there before,
+    and has seen it open, appends a small record.
+    """
+    small, large = await stage.client("small"), await stage.client("large")
+    await stage.on("small", small.append(LOG, b"small"))
+    behind = 0
+    while not behind:  # ends when a chunk is full
+        at = await stage.on("large", large.append(LOG, bytes(16 * KIB)))
+        behind = at if at >= 64 * KIB else 0
+
+    async def write_plain() -> None:
+        async with await large.open(LOG, "r+b") as file:
+            await file.pwrite(b"S", 0)
+            await stage.on("small", small.read_bytes(LOG))
+            assert await stage.on("small", small.append(LOG, b"again")) > behind
+
+    await stage.on("large", write_plain())

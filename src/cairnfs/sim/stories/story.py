@@ -38,6 +38,8 @@ RULES = {
     "verify_before_merge": "rule 16: old bytes are verified before they get a new checksum with others",
     "exact_delete": "rule 22: a replica is deleted only by its exact version and an order of this epoch",
     "keep_last_copy": "rule 23: no path removes the last valid copy",
+    "verify_alone": "rule 23: a replica is read through before the others are given up for it",
+    "records_at_end": "rule 17: records are appended to the last chunk only",
     "safe_start": "rule 22: a master that has just started orders no deletion",
     "refuse_twin": "rule 25: the copy of a disk is no second server of the same name",
     "refuse_lower_version": "rule 3: what is below a promise is refused",
