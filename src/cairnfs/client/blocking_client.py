@@ -269,6 +269,10 @@ class Client:
         """Return the text of a symlink."""
         return self._run(lambda fs: fs.readlink(path))
 
+    def realpath(self, path: AnyPath) -> str:
+        """Return the path of what is at `path`, with all symlinks resolved."""
+        return self._run(lambda fs: fs.realpath(path))
+
     # ------------------------------------------------------------------ changing names
 
     def mkdir(self, path: AnyPath, mode: int = 493, *, parents: bool = False, exist_ok: bool = False) -> None:

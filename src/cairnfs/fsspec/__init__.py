@@ -1,0 +1,29 @@
+"""`cairn://` for everything that speaks fsspec: pandas, dask, pyarrow, zarr, xarray and many more.
+
+    import fsspec, pandas
+
+    with fsspec.open("cairn://127.0.0.1:7400/hello.txt", "w") as file:
+        file.write("hi")
+    pandas.read_parquet("cairn:///tables/day.parquet")   # of the configured cluster, as `cairnfs.connect()` finds it
+    fs = fsspec.filesystem("cairn", masters="127.0.0.1:7400", timeout=30)
+
+fsspec finds the class by the entry point of this package; nothing has to be imported or registered.
+
+    filesystem   what fsspec asks for whole files and ranges        file        files that `open` returns
+    names        what it asks for names and folders                 uploads     files that get their name when whole
+    clients      one client per process and loop, closed at exit    transfers   get and put
+    urls         URLs, options and paths, taken apart               attributes  what `info` and `ls` tell
+
+Promises, beyond those of docs/CONSISTENCY.md:
+    1. A file that is written appears, or replaces the one of before, in one step, when it is closed (or its transaction
+       is committed). Until then nobody sees it; if writing fails, or a `with` block ends by an error, nobody ever does.
+       Appending ("ab") is the exception: its bytes are seen as they come, and are there after `flush`.
+    2. A reader keeps the file that it opened: removed or replaced meanwhile, it is read to its end all the same while
+       the trash keeps it; then the reader gets FileNotFoundError. A file cut short under a reader gives an OSError.
+       As with any file system, what other programs overwrite in place is seen by each read as it is at that moment.
+    3. A path that names something is that thing, whatever characters it has; only one that names nothing is a pattern.
+"""
+
+from cairnfs.fsspec.filesystem import CairnFileSystem
+
+__all__ = ["CairnFileSystem"]
