@@ -1,7 +1,7 @@
 """What `info` and `ls` tell about a file, folder or symlink, in fsspec's words. Pure.
 
-They are dictionaries because fsspec says so; the keys are those of its local filesystem, so that programs find what they
-look for: name, size, type, created, mtime, mode, uid, gid, ino, nlink, islink, destination.
+They are dictionaries because fsspec says so; the keys are those of its local filesystem, so that programs find what
+they look for: name, size, type, created, mtime, mode, uid, gid, ino, nlink, islink, destination.
 """
 
 import hashlib

@@ -123,7 +123,8 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
             super().flush(force)
             return
         self._upload_chunk()
-        self.buffer = io.BytesIO()
+        self.buffer: io.BytesIO = io.BytesIO()
+        assert self._sink is not None
         sync(self.fs.loop, self._sink.flush)
 
     def close(self) -> None:

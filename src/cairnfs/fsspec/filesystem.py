@@ -5,7 +5,8 @@
     cp_file                a snapshot: no byte moves. GFS paper, section 3.4
     open, open_async       `files`
 
-Inside a transaction all of these but `cp_file` get their names with the commit, in the order in which they were written.
+Inside a transaction all that is written gets its name with the commit, in the order in which it was written; only
+`cp_file` does so at once.
 """
 
 import errno
@@ -22,11 +23,11 @@ from fsspec.utils import isfilelike
 from cairnfs.checksum import Buffer
 from cairnfs.client.file import File
 from cairnfs.client.window import side_by_side
-from cairnfs.errors import BadRequestError, CairnError
+from cairnfs.errors import BadRequestError, CairnError, IsFolderError
 from cairnfs.fsspec.attributes import Info
 from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, check_mode
 from cairnfs.fsspec.names import NamesFileSystem
-from cairnfs.fsspec.transfers import Progress, fetch, on_thread, send, stream
+from cairnfs.fsspec.transfers import Progress, fetch, on_thread, opened, send, stream
 from cairnfs.fsspec.uploads import Sink, Upload, begin
 from cairnfs.fsspec.urls import path_of
 from cairnfs.units import MIB
@@ -58,7 +59,7 @@ class CairnFileSystem(NamesFileSystem):
             return await client.read_bytes(path_of(path))
         return await _read_range(await client.open(path_of(path), "rb"), start, end)
 
-    async def _cat_ranges(  # noqa: PLR0913 - as fsspec has it
+    async def _cat_ranges(
         self,
         paths: list[str],
         starts: Any,
@@ -129,10 +130,10 @@ class CairnFileSystem(NamesFileSystem):
         callback: Progress = DEFAULT_CALLBACK,
         **_: Any,
     ) -> None:
-        if os.path.isdir(lpath):
+        if await on_thread(partial(os.path.isdir, lpath)):
             await self._makedirs(rpath, exist_ok=True)
             return
-        with await on_thread(partial(open, lpath, "rb", buffering=0)) as source:
+        with await opened(lpath, "rb") as source:
             upload = await self._upload(rpath, mode)
             try:
                 await send(source, upload, callback)
@@ -176,11 +177,13 @@ class CairnFileSystem(NamesFileSystem):
         self, rpath: str, lpath: Any, callback: Progress = DEFAULT_CALLBACK, outfile: Any = None, **_: Any
     ) -> None:
         path = path_of(rpath)
-        if await self._isdir(path):
+        try:
+            source = await (await self.client()).open(path, "rb")
+        except IsFolderError:
             if not isfilelike(lpath):
                 os.makedirs(lpath, exist_ok=True)
             return
-        async with await (await self.client()).open(path, "rb") as source:
+        async with source:
             target = lpath if isfilelike(lpath) else outfile
             if target is not None:
                 await stream(source, target, callback)

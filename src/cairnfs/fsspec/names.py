@@ -60,6 +60,7 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
             listings_expiry_time=listings_expiry_time,
             max_paths=max_paths,
         )
+        self._loop_process = os.getpid()
         self.auto_mkdir = auto_mkdir
         self.config = config_of(host, port, masters, timeout=timeout, **settings)
         self._names_cluster = masters is not None or host is not None
@@ -70,9 +71,9 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
     @property
     def loop(self) -> Loop:
         """The loop of blocking calls; a forked child gets its own. None if `asynchronous`."""
-        if self._pid != os.getpid():
+        if self._loop_process != os.getpid():
             self._loop = None if self.asynchronous else get_loop()
-            self._pid = os.getpid()
+            self._loop_process = os.getpid()
         return self._loop
 
     async def client(self) -> Client:

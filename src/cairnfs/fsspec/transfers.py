@@ -1,8 +1,8 @@
 """get and put: streams between local files and the cluster.
 
-A file that is fetched arrives under a name of its own beside its target and is renamed when it is whole: one that failed
-half way leaves nothing behind. Local files are read and written on threads, so that the loop goes on meanwhile, and the
-next piece comes from one side while the last one goes to the other.
+A file that is fetched arrives under a name of its own beside its target and is renamed when it is whole: one that
+failed half way leaves nothing behind. Local files are read and written on threads, so that the loop goes on meanwhile,
+and the next piece comes from one side while the last one goes to the other.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from cairnfs.client.file import File
 from cairnfs.fsspec.uploads import Sink, temporary_beside
@@ -40,15 +40,20 @@ async def on_thread(job: Callable[[], T]) -> T:
 
 async def fetch(source: File, path: str, progress: Progress) -> None:
     """Write all bytes of an open file to the local `path`, which is made or replaced when they are there."""
-    temporary = temporary_beside(os.path.abspath(path))
+    temporary = await on_thread(lambda: temporary_beside(os.path.abspath(path)))
     try:
-        with await on_thread(partial(open, temporary, "xb", buffering=0)) as target:
+        with await opened(temporary, "xb") as target:
             await stream(source, target, progress)
         await on_thread(partial(os.replace, temporary, path))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+async def opened(path: str, mode: str) -> BinaryIO:
+    """Open a local file of bytes, without a buffer, on a thread."""
+    return await on_thread(lambda: cast("BinaryIO", open(path, mode, buffering=0)))
 
 
 async def stream(source: File, target: BinaryIO, progress: Progress) -> None:
@@ -58,7 +63,9 @@ async def stream(source: File, target: BinaryIO, progress: Progress) -> None:
     got = await source.readinto(filling)
     while got:  # ends with the file
         filling, writing, ready = writing, filling, got
-        got, _ = await both(source.readinto(filling), on_thread(partial(_write_all, target, memoryview(writing)[:ready])))
+        got, _ = await both(
+            source.readinto(filling), on_thread(partial(_write_all, target, memoryview(writing)[:ready]))
+        )
         progress.relative_update(ready)
 
 

@@ -8,6 +8,7 @@ replaces, which goes to the trash; a symlink stays and what it leads to is repla
 writer that dies leaves its one behind, in the folder where it was to be, for `cairn rm`.
 """
 
+import contextlib
 import os
 from typing import Protocol
 
@@ -164,10 +165,8 @@ class Upload:
         if self._file is not None and not self._file.closed:
             self._file.discard()
         if self._is_made:
-            try:
+            with contextlib.suppress(NotFoundError):  # making it may have failed
                 await self._client.remove(self._temporary, now=True)
-            except NotFoundError:
-                pass  # making it had failed
 
 
 class Appending:

@@ -1,18 +1,19 @@
 """URLs, options and paths as people give them, taken apart. Pure but for the settings of the machine.
 
-    cairn://host:port[,host2:port2]/path    a path in the cluster of these masters
-    cairn:///path                           in the configured cluster
-    /path                                   in the cluster of the filesystem object; names are taken as they are
+cairn://host:port[,host2:port2]/path    a path in the cluster of these masters
+cairn:///path                           in the configured cluster
+/path                                   in the cluster of the filesystem object; names are taken as they are
 """
 
 import os
 from typing import Any
 
 from cairnfs import client_config
-from cairnfs.client.urls import SCHEME, parse_url
+from cairnfs.client.urls import parse_url
 from cairnfs.config import ClientConfig
 from cairnfs.errors import BadRequestError, SettingError
 
+SCHEME = "cairn://"
 CHAINED = "cairn::"
 """How fsspec writes a filesystem that another one lies on."""
 
