@@ -26,6 +26,7 @@ from cairnfs.client.window import side_by_side
 from cairnfs.errors import BadRequestError, CairnError, IsFolderError
 from cairnfs.fsspec.attributes import Info
 from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, check_mode
+from cairnfs.fsspec.literal import is_literal, literal_copies
 from cairnfs.fsspec.names import NamesFileSystem
 from cairnfs.fsspec.transfers import Progress, fetch, on_thread, opened, send, stream
 from cairnfs.fsspec.uploads import Sink, Upload, begin
@@ -172,6 +173,31 @@ class CairnFileSystem(NamesFileSystem):
             raise
         await upload.commit()
         self.changed(path2)
+
+    async def _copy(
+        self,
+        path1: Any,
+        path2: Any,
+        recursive: bool = False,
+        on_error: str | None = None,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if await is_literal(self, path1):
+            is_into = path2.endswith("/") or await self._isdir(path2)
+            copies = await literal_copies(self, path1, path2, recursive=recursive, maxdepth=maxdepth, is_into=is_into)
+            path1, path2 = copies.sources, copies.targets
+        await super()._copy(path1, path2, recursive=recursive, on_error=on_error, maxdepth=maxdepth, **kwargs)
+
+    async def _get(
+        self, rpath: Any, lpath: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any
+    ) -> None:
+        if await is_literal(self, rpath):
+            target = os.fspath(lpath)
+            is_into = target.endswith("/") or await on_thread(partial(os.path.isdir, target))
+            copies = await literal_copies(self, rpath, target, recursive=recursive, maxdepth=maxdepth, is_into=is_into)
+            rpath, lpath = copies.sources, copies.targets
+        await super()._get(rpath, lpath, recursive=recursive, maxdepth=maxdepth, **kwargs)
 
     async def _get_file(
         self, rpath: str, lpath: Any, callback: Progress = DEFAULT_CALLBACK, outfile: Any = None, **_: Any

@@ -65,6 +65,8 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
         self.config = config_of(host, port, masters, timeout=timeout, **settings)
         self._names_cluster = masters is not None or host is not None
         self._clients = Clients(self.config)
+        self._changes = 0
+        """Counts own changes, so that a listing that one of them overtook is not kept."""
 
     # ------------------------------------------------------------------ where it runs
 
@@ -173,6 +175,7 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     async def _listed(self, path: str) -> list[Info]:
         client = await self.client()
+        changes = self._changes
         try:
             entries = [entry async for entry in client.scandir(path) if not is_under_way(entry.name)]
         except NotFolderError:
@@ -186,7 +189,8 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
             else info_of(entry.stat, entry.path)
             for entry in entries
         ]
-        self.dircache[path] = infos
+        if changes == self._changes:  # else it may be of before a change of ours
+            self.dircache[path] = infos
         return infos
 
     async def _walk(
@@ -251,6 +255,7 @@ class NamesFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     def changed(self, path: str | None) -> None:
         """Drop what is cached about `path`, now."""
+        self._changes += 1
         if path is None:
             self.dircache.clear()
             return
