@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from cairnfs.env import Sink
 from cairnfs.env.addresses import join_address, split_address
@@ -34,8 +35,20 @@ async def _resolve(address: str, *, passive: bool) -> list[_Target]:
     """Return the targets of an address, best first. Raises BadRequestError, socket.gaierror."""
     host, port = split_address(address)
     flags = socket.AI_PASSIVE if passive else 0
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    try:
+        # Most addresses are numbers: they need neither a thread nor a name server.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        found = await _look_up(host, port, flags)
     return [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]
+
+
+async def _look_up(host: str, port: int, flags: int) -> list[Any]:
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except RuntimeError:
+        # The interpreter is ending and gives no more threads; a file that is closed now may still need a connection.
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
 
 
 def _allowed_buffer(kind: str) -> int:

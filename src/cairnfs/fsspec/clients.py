@@ -96,7 +96,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.all: weakref.WeakSet[Clients] = weakref.WeakSet()
-        self.files: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self.files: weakref.WeakValueDictionary[int, Closable] = weakref.WeakValueDictionary()
         self.of_parents: list[_Held] = []
         """Never dropped: collecting them would wake the parent's loop, whose file descriptors a child shares."""
 
@@ -106,11 +106,11 @@ _process = _Process()
 
 def close_at_exit(file: Closable) -> None:
     """Close `file` before its loop ends with the process, if somebody still has it open then."""
-    _process.files.add(file)
+    _process.files[id(file)] = file
 
 
 def _after_fork() -> None:
-    _process.files = weakref.WeakSet()
+    _process.files = weakref.WeakValueDictionary()
     for clients in list(_process.all):
         _process.of_parents += clients.forget()
 
@@ -120,7 +120,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @atexit.register
 def _close_all() -> None:
-    for file in list(_process.files):
+    for file in list(_process.files.values()):
         try:
             file.close()
         except (OSError, ValueError, RuntimeError):

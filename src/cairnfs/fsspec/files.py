@@ -62,14 +62,18 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
         check_mode(mode)
         if mode == "rb":
             details = sync(fs.loop, fs.opened, path, kwargs.pop("inode", None), kwargs.pop("size", None))
-            super().__init__(fs, path, mode, block_size or "default", autocommit, size=details["size"], **kwargs)
             self._details = details
+            super().__init__(fs, path, mode, block_size or "default", autocommit, size=details["size"], **kwargs)
             self.kwargs["inode"] = details["ino"]  # so that a pickled one opens the same
             return
         sink, position = sync(fs.loop, fs.begun, path, mode, deferred=not autocommit)
         super().__init__(fs, path, mode, block_size or "default", autocommit, **kwargs)
         self._sink, self.loc = sink, position
         close_at_exit(self)
+
+    def __hash__(self) -> int:
+        """Files that are read are the same if their facts are; a file that is written has none yet."""
+        return int(super().__hash__()) if self.mode == "rb" else id(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
