@@ -71,6 +71,33 @@ def test_a_file_cut_short_under_a_reader_is_an_error(fs, cluster, path):
         assert raised.value.errno == errno.ESTALE
 
 
+def test_a_file_written_anew_in_its_place_is_an_error(fs, cluster, path):
+    """Goal: never bytes of two contents in one read, also where the inode stays and its length too."""
+    with fs.open(path, cache_type="none") as file:
+        assert file.read(MIB) == DATA[:MIB]
+        cluster.write_bytes(path, bytes(len(DATA)))
+        with pytest.raises(OSError, match="written anew") as raised:
+            file.read()
+        assert raised.value.errno == errno.ESTALE
+    with fs.open(path) as file:
+        assert file.read() == bytes(len(DATA))
+
+
+def test_a_file_of_many_chunks_written_anew_is_an_error(fs, cluster, root):
+    path = f"{root}/sparse"
+    for value in (b"old", b"new"):
+        with cluster.open(path, "wb") as file:
+            file.write(value)
+            file.seek(65 * MIB)
+            file.write(value)
+        if value == b"old":
+            reader = fs.open(path, cache_type="none")
+            assert reader.read(3) == b"old"
+    reader.seek(65 * MIB)
+    with reader, pytest.raises(OSError, match="written anew"):
+        reader.read()
+
+
 def test_a_file_that_grows_ends_where_it_ended_when_it_was_opened(fs, cluster, path):
     with fs.open(path) as file:
         with fs.open(path, "ab") as more:

@@ -19,8 +19,8 @@ Promises, beyond those of docs/CONSISTENCY.md:
        is committed). Until then nobody sees it; if writing fails, or a `with` block ends by an error, nobody ever does.
        Appending ("ab") is the exception: its bytes are seen as they come, and are there after `flush`.
     2. A reader keeps the file that it opened: removed or replaced meanwhile, it is read to its end all the same while
-       the trash keeps it; then the reader gets FileNotFoundError. A file cut short under a reader gives an OSError.
-       As with any file system, what other programs overwrite in place is seen by each read as it is at that moment.
+       the trash keeps it; then the reader gets FileNotFoundError. A file that another program cuts short or writes anew
+       in its place gives an OSError (ESTALE). Only single bytes that are overwritten in place are seen as they come.
     3. A path that names something is that thing, whatever characters it has; only one that names nothing is a pattern.
 """
 

@@ -9,6 +9,7 @@ Both know the process they were opened in: a forked child may go on reading, but
 import io
 import os
 import sys
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from cairnfs.errors import BadRequestError
 from cairnfs.fsspec.attributes import Info
 from cairnfs.fsspec.clients import close_at_exit
 from cairnfs.fsspec.uploads import Sink
+from cairnfs.ids import ChunkHandle, InodeId
 from cairnfs.units import MIB
 
 if TYPE_CHECKING:
@@ -28,6 +30,20 @@ if TYPE_CHECKING:
 MODES = ("rb", "wb", "xb", "ab")
 BLOCK_BYTES = 8 * MIB
 """Read or written at a time: a few pieces of the client, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The file that a reader keeps to, as it was when it was opened."""
+
+    inode: InodeId
+    first_chunk: ChunkHandle | None
+    """Another one later: it was cut to nothing and written anew."""
+    size: int
+
+    def details(self, path: str) -> Info:
+        """Return what fsspec wants to know of an open file."""
+        return {"name": path, "size": self.size, "type": "file", "ino": self.inode, "first_chunk": self.first_chunk}
 
 
 def check_mode(mode: str) -> str:
@@ -61,10 +77,11 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
         self._sink: Sink | None = None
         check_mode(mode)
         if mode == "rb":
-            details = sync(fs.loop, fs.opened, path, kwargs.pop("inode", None), kwargs.pop("size", None))
-            self._details = details
-            super().__init__(fs, path, mode, block_size or "default", autocommit, size=details["size"], **kwargs)
-            self.kwargs["inode"] = details["ino"]  # so that a pickled one opens the same
+            kwargs.pop("size", None)  # who opens a file does not know it better than the cluster
+            self._pinned: Pinned = kwargs.pop("pinned", None) or sync(fs.loop, fs.pinned, path)
+            self._details = self._pinned.details(path)
+            super().__init__(fs, path, mode, block_size or "default", autocommit, size=self._pinned.size, **kwargs)
+            self.kwargs["pinned"] = self._pinned  # so that one that was pickled goes on with the same
             return
         sink, position = sync(fs.loop, fs.begun, path, mode, deferred=not autocommit)
         super().__init__(fs, path, mode, block_size or "default", autocommit, **kwargs)
@@ -100,7 +117,7 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
         end = min(end, self.size)
         if start >= end:
             return b""
-        data: bytes = sync(self.fs.loop, self.fs.read_inode, self._details["ino"], self.path, start, end)
+        data: bytes = sync(self.fs.loop, self.fs.read_pinned, self._pinned, self.path, start, end)
         return data
 
     # ------------------------------------------------------------------ writing
@@ -165,12 +182,10 @@ class CairnStreamedFile(AbstractAsyncStreamedFile):  # type: ignore[misc]
 
     DEFAULT_BLOCK_SIZE = BLOCK_BYTES
 
-    def __init__(
-        self, fs: "CairnFileSystem", path: str, mode: str, source: "tuple[File, Info] | Sink", **kwargs: Any
-    ) -> None:
-        if isinstance(source, tuple):
-            self._source, self._details = source
-            super().__init__(fs, path, mode, size=self._details["size"], cache_type="none", **kwargs)
+    def __init__(self, fs: "CairnFileSystem", path: str, mode: str, source: File | Sink, **kwargs: Any) -> None:
+        if isinstance(source, File):
+            self._source = source
+            super().__init__(fs, path, mode, cache_type="none", **kwargs)
         else:
             self._sink = source
             super().__init__(fs, path, mode, **kwargs)

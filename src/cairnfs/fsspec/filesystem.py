@@ -24,8 +24,7 @@ from cairnfs.checksum import Buffer
 from cairnfs.client.file import File
 from cairnfs.client.window import side_by_side
 from cairnfs.errors import BadRequestError, CairnError, IsFolderError
-from cairnfs.fsspec.attributes import Info
-from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, check_mode
+from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, Pinned, check_mode
 from cairnfs.fsspec.literal import is_literal, literal_copies
 from cairnfs.fsspec.names import NamesFileSystem
 from cairnfs.fsspec.transfers import Progress, fetch, on_thread, opened, send, stream
@@ -99,15 +98,18 @@ class CairnFileSystem(NamesFileSystem):
 
         return await side_by_side([partial(open_one, path) for path in paths], width=_RANGES_AT_ONCE)
 
-    async def read_inode(self, inode: int, path: str, start: int, end: int) -> bytes:
+    async def read_pinned(self, pinned: Pinned, path: str, start: int, end: int) -> bytes:
         """Return bytes of a file that was opened, wherever it is now; `end` lies within what was its length.
 
         Raises:
-            NotFoundError: it is gone for good. OSError (ESTALE): it was cut short meanwhile.
+            NotFoundError: it is gone for good. OSError (ESTALE): it was cut short or written anew meanwhile.
         """
-        data = await (await self.client()).file_of(inode, path, "rb").pread(end - start, start)
+        file = (await self.client()).file_of(pinned.inode, path, "rb")
+        data = await file.pread(end - start, start)
         if len(data) < end - start:
             raise OSError(errno.ESTALE, "the file was cut short while it was open; open it again", path)
+        if await file.first_chunk(pinned.size) != pinned.first_chunk:
+            raise OSError(errno.ESTALE, "the file was written anew while it was open; open it again", path)
         return data
 
     # ------------------------------------------------------------------ writing
@@ -242,18 +244,18 @@ class CairnFileSystem(NamesFileSystem):
             file.loc = position
             return file
         source = await (await self.client()).open(path, "rb")
-        return CairnStreamedFile(self, path, mode, (source, await self.opened(path, source.inode)), **kwargs)
+        return CairnStreamedFile(self, path, mode, source, size=await source.size(), **kwargs)
 
-    async def opened(self, path: str, inode: int | None = None, size: int | None = None) -> Info:
-        """Return the facts of a file that is to be read: of `path` as it is now, or of the inode that was opened.
+    async def pinned(self, path: str) -> Pinned:
+        """Return what a reader of `path` keeps to.
 
         Raises:
-            IsFolderError: it is a folder.
+            NotFoundError, IsFolderError: there is no file to be read.
         """
-        client = await self.client()
-        file = await client.open(path, "rb") if inode is None else client.file_of(inode, path, "rb")
-        length = await file.size() if size is None else size
-        return {"name": path, "size": length, "type": "file", "ino": file.inode}
+        file = await (await self.client()).open(path, "rb")
+        # In this order: a file that is written anew between the two is met with another first chunk later.
+        first_chunk = await file.first_chunk()
+        return Pinned(inode=file.inode, first_chunk=first_chunk, size=await file.size())
 
     async def begun(self, path: str, mode: str, *, deferred: bool) -> tuple[Sink, int]:
         """Open a file for writing; return where the bytes go, and the position at which they begin."""
