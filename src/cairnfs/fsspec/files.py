@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.asyn import AbstractAsyncStreamedFile, running_async, sync
 from fsspec.spec import AbstractBufferedFile
 
+from cairnfs.checksum import Buffer
 from cairnfs.client.file import File
 from cairnfs.errors import BadRequestError
 from cairnfs.fsspec.attributes import Info
@@ -112,6 +113,40 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
         return self._process == os.getpid()
 
     # ------------------------------------------------------------------ reading
+
+    def read(self, length: int | None = -1) -> bytes:
+        """Return up to `length` bytes, all to the end if negative or None. Large pieces go past the cache.
+
+        Ours: fsspec's caches copy what they keep, which for pieces of this size costs as much as fetching them.
+        """
+        length = -1 if length is None else length
+        if not self._is_past_cache(length):
+            data: bytes = super().read(length)
+            return data
+        data = self._fetch_range(self.loc, self.loc + length if length >= 0 else self.size)
+        self.loc += len(data)
+        return data
+
+    def read_buffer(self, length: int) -> Buffer:
+        """Return up to `length` bytes in a buffer of pyarrow, which alone asks for it by this name.
+
+        Its pool uses memory again. Bytes would be fresh pages, which cost the kernel as much as all the rest.
+        """
+        if not self._is_past_cache(length):
+            return self.read(length)
+        import pyarrow  # here, because it is the caller
+
+        found: Buffer = pyarrow.allocate_buffer(min(length, self.size - self.loc))
+        view = memoryview(found)
+        sync(self.fs.loop, self.fs.read_pinned_into, self._pinned, self.path, self.loc, view)
+        self.loc += len(view)
+        return found
+
+    def _is_past_cache(self, length: int) -> bool:
+        if self.mode != "rb" or self.closed:
+            return False
+        left = max(0, int(self.size) - int(self.loc))
+        return min(length if length >= 0 else left, left) >= int(self.blocksize)
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         end = min(end, self.size)

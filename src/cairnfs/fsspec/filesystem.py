@@ -22,6 +22,7 @@ from fsspec.utils import isfilelike
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.file import File
+from cairnfs.client.filling import filled
 from cairnfs.client.window import side_by_side
 from cairnfs.errors import BadRequestError, CairnError, IsFolderError
 from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, Pinned, check_mode
@@ -101,16 +102,27 @@ class CairnFileSystem(NamesFileSystem):
     async def read_pinned(self, pinned: Pinned, path: str, start: int, end: int) -> bytes:
         """Return bytes of a file that was opened, wherever it is now; `end` lies within what was its length.
 
+        Raises: as `read_pinned_into`.
+        """
+
+        async def fill(view: memoryview) -> int:
+            await self.read_pinned_into(pinned, path, start, view)
+            return len(view)
+
+        return await filled(end - start, fill)
+
+    async def read_pinned_into(self, pinned: Pinned, path: str, start: int, view: memoryview) -> None:
+        """Fill `view` with bytes of a file that was opened, wherever it is now.
+
         Raises:
             NotFoundError: it is gone for good. OSError (ESTALE): it was cut short or written anew meanwhile.
         """
         file = (await self.client()).file_of(pinned.inode, path, "rb")
-        data = await file.pread(end - start, start)
-        if len(data) < end - start:
+        view = view.cast("B")
+        if await file.preadinto(view, start) < len(view):
             raise OSError(errno.ESTALE, "the file was cut short while it was open; open it again", path)
         if await file.first_chunk(pinned.size) != pinned.first_chunk:
             raise OSError(errno.ESTALE, "the file was written anew while it was open; open it again", path)
-        return data
 
     # ------------------------------------------------------------------ writing
 
