@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from cairnfs.client.core import Core
+from cairnfs.client.deadlines import Limited, timed
 from cairnfs.client.patterns import has_magic, name_matches, split_pattern
 from cairnfs.client.stats import DirEntry, Stat, Trashed, stat_of, trashed_of
 from cairnfs.errors import CairnError, ExistsError, IsFolderError, NotFolderError, NotFoundError
@@ -35,7 +36,8 @@ from cairnfs.wire.namespace import Stat as AskStat
 R = TypeVar("R", bound=Reply)
 
 
-class Names:
+@timed
+class Names(Limited):
     """The half of `Client` that speaks to the master only."""
 
     def __init__(self, core: Core, *, uid: int = 0, gid: int = 0) -> None:
