@@ -49,7 +49,7 @@ class Client(BlockingNames):
     """A blocking client of one cluster."""
 
     def __repr__(self) -> str:
-        return f"<cairnfs.Client of {', '.join(self.config.master)}>"
+        return f"<cairnfs.{type(self).__name__} of {self._state()}>"
 
     def __enter__(self) -> "Client":
         return self

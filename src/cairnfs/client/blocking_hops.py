@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from typing import Any, Self, TypeVar
 
 from cairnfs.client.blocking import PROCESS, Ground
-from cairnfs.client.deadlines import checked
+from cairnfs.client.deadlines import checked, public_names
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client as AsyncClient
 from cairnfs.config import ClientConfig
@@ -35,6 +35,16 @@ class Hops:
         self.limit_s: float | None = None
         """Longest time of each call in seconds; see `with_timeout`."""
         self._life = _Life()
+
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__())
+
+    def _state(self) -> str:
+        """Say what is known without asking anybody."""
+        life = self._life
+        is_there = life.inner is not None and life.number == self.ground.life()
+        limit = "" if self.limit_s is None else f", {self.limit_s:g} s a call"
+        return f"{', '.join(self.config.master)} ({'connected' if is_there else 'not connected'}{limit})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.ground is not PROCESS:

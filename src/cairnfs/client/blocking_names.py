@@ -6,7 +6,7 @@ Each call takes `timeout`: the longest time in seconds, of an iteration for each
 from collections.abc import Iterator
 
 from cairnfs.client.blocking_hops import Hops
-from cairnfs.client.stats import DirEntry, Space, Stat, Trashed
+from cairnfs.client.stats import DirEntry, Listing, Space, Stat, Trashed
 from cairnfs.ids import NO_SERVER
 from cairnfs.paths import AnyPath
 from cairnfs.wire.operating import HeldDeletions
@@ -45,6 +45,14 @@ class BlockingNames(Hops):
     def listdir(self, path: AnyPath = "/", *, timeout: float | None = None) -> list[str]:
         """Return the names in a folder, in byte order."""
         return self._run(lambda fs: fs.listdir(path), timeout=timeout)
+
+    def ls(self, path: AnyPath = "/", *, timeout: float | None = None) -> Listing:
+        """Return the entries of a folder with what `stat` says, as a list that a notebook shows as a table."""
+        return self._run(lambda fs: fs.ls(path), timeout=timeout)
+
+    def complete(self, start: str, *, timeout: float | None = None) -> list[str]:
+        """Return the paths that begin with `start`, a folder's with / at its end: for a completer. [] if none."""
+        return self._run(lambda fs: fs.complete(start), timeout=timeout)
 
     def walk(self, top: AnyPath = "/", *, timeout: float | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (folder, folders in it, files in it) from `top` down, as `os.walk` does; symlinks are not followed."""

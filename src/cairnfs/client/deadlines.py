@@ -9,7 +9,7 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Self, TypeVar
 
 from cairnfs.errors import BadRequestError, TimeLimitError
@@ -18,10 +18,10 @@ C = TypeVar("C", bound=type)
 T = TypeVar("T")
 
 _READS = {
-    "cat", "chunk_table", "connect", "counters", "data", "data_ranges", "deletions", "du", "exists", "free", "glob",
-    "info", "isdir", "isfile", "islink", "listdir", "lstat", "pread", "pread_stale", "preadinto", "read", "read_bytes",
-    "read_text", "readinto", "readline", "readlink", "records", "replica_info", "scandir", "server_counters", "size",
-    "stat", "status", "trash", "wait_longer", "walk",
+    "cat", "chunk_table", "complete", "connect", "counters", "data", "data_ranges", "deletions", "du", "exists",
+    "free", "glob", "info", "isdir", "isfile", "islink", "listdir", "ls", "lstat", "pread", "pread_stale",
+    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "records", "replica_info",
+    "scandir", "server_counters", "size", "stat", "status", "trash", "wait_longer", "walk",
 }  # fmt: skip
 """They change nothing. Whatever is not named here may have changed something when its time is up."""
 _NOT_TIMED = {"upload", "download", "copytree", "transfer"}
@@ -49,6 +49,9 @@ class Limited:
     limit_s: float | None = None
     """Longest time of each call in seconds."""
 
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__())
+
     def with_timeout(self, timeout: float | None) -> Self:
         """Return the same client with a limit in seconds on each call, of iterations on each item; None: no limit.
 
@@ -61,6 +64,11 @@ class Limited:
         same = copy.copy(self)
         same.limit_s = checked(timeout)
         return same
+
+
+def public_names(names: Iterable[str]) -> list[str]:
+    """Return what a completer offers: no private clutter. Double underscores stay, as Python's own tools want them."""
+    return [name for name in names if not name.startswith("_") or name.startswith("__")]
 
 
 def checked(timeout: float | None) -> float | None:

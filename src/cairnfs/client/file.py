@@ -49,8 +49,8 @@ class File:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        state = "closed " if self._is_closed else ""
-        return f"<{state}cairnfs.File {self.name!r} mode={self.mode!r} at={self._position}>"
+        state = "closed" if self._is_closed else f"open at={self._position}"
+        return f"<cairnfs.File {self.name!r} mode={self.mode!r} {state}>"
 
     async def __aenter__(self) -> "File":
         return self

@@ -49,7 +49,8 @@ class Client(Admin):
         super().__init__(Core(env, self.config), uid=uid, gid=gid)
 
     def __repr__(self) -> str:
-        return f"<cairnfs.aio.Client of {', '.join(self.config.master)}>"
+        limit = "" if self.limit_s is None else f" ({self.limit_s:g} s a call)"
+        return f"<cairnfs.aio.{type(self).__name__} of {', '.join(self.config.master)}{limit}>"
 
     async def __aenter__(self) -> "Client":
         await self.connect()

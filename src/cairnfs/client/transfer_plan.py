@@ -9,6 +9,7 @@ from cairnfs.client.stats import Stat
 from cairnfs.env import local_files as local
 from cairnfs.errors import BadRequestError, IsFolderError, NotFolderError
 from cairnfs.paths import AnyPath, show
+from cairnfs.tables import html_table
 from cairnfs.units import format_size
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Transferred:
     def __repr__(self) -> str:
         folders = sum(job.kind == "folder" for job in self.jobs)
         return f"<Transferred files={len(self.jobs) - folders} folders={folders} size={format_size(self.size_bytes)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(job.kind, job.source, job.target, format_size(job.size)) for job in self.jobs]
+        return html_table(("kind", "from", "to", "size"), rows)
 
     @property
     def size_bytes(self) -> int:
