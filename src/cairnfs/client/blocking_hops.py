@@ -1,7 +1,6 @@
 """What every blocking call stands on: one hop to the loop of the client's life. Used by `blocking_client`."""
 
 import contextlib
-import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, Self, TypeVar
 
@@ -131,7 +130,9 @@ class Hops:
         Raises:
             BadRequestError: 0, negative, or no number.
         """
-        same = copy.copy(self)
+        # Not copy.copy: that asks __reduce__, which makes what another process would get, with connections of its own.
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
         same.limit_s = checked(timeout)
         return same
 
