@@ -159,7 +159,6 @@ def test_no_master_is_told_soon_also_where_a_loop_runs():
     async def cell():
         for connect in (cairnfs.connect, cairnfs.aio.connect):
             with pytest.raises(ConnectError, match=r"no master at 127\.0\.0\.1:1: .*`cairn up` starts"):
-                client = connect("127.0.0.1:1")
-                await client
+                await connect("127.0.0.1:1")
 
     asyncio.run(cell())

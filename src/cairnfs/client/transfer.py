@@ -87,7 +87,7 @@ async def steps(way: Way) -> AsyncGenerator[Step, None]:
         while not task.done():  # ends with the last file, or the first error
             await moved.wait()
             moved.clear()
-            if not task.done():
+            if done < total and not task.done():
                 yield Step(done, total)
         (outcome,) = task.result()
         if isinstance(outcome, BaseException):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def picture(top):
             place = os.path.join(folder, name)
             status = os.lstat(place)
             is_file = os.path.isfile(place) and not os.path.islink(place)
-            content = open(place, "rb").read() if is_file else os.path.islink(place) and os.readlink(place)
+            content = Path(place).read_bytes() if is_file else os.path.islink(place) and os.readlink(place)
             times = 0 if os.path.islink(place) else status.st_mtime_ns
             found[os.path.relpath(place, top)] = (content, status.st_mode, times)
     return found
