@@ -1,4 +1,4 @@
-"""A program that ends, or forks, with a cluster inside it: `python local_ends.py exit|fork|child`. See test_local."""
+"""A program that ends, or forks, with a cluster inside it: `python local_ends.py exit|fork`. See test_local."""
 
 import os
 import sys
@@ -9,8 +9,10 @@ import cairnfs
 def leave_open():
     """End with a file open and nothing closed."""
     fs = cairnfs.local()
-    fs.open("/late", "w").write("not flushed yet")
+    late = fs.open("/late", "w")
+    late.write("not flushed yet")
     sys.stdout.write(fs.cluster._folder)
+    globals()["late"] = late  # open until the interpreter ends
 
 
 def child_closes():
