@@ -43,7 +43,7 @@ bench: $(STAMP) ## measure; prints a table
 lock: $(STAMP) ## choose the newest versions anew and write requirements.lock
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/pip install --quiet pip-tools
-	.venv/lock/bin/pip-compile --quiet --upgrade --generate-hashes --extra test --build-deps-for editable \
+	.venv/lock/bin/pip-compile --quiet --upgrade --generate-hashes --extra test --extra test-data --build-deps-for editable \
 		--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header \
 		--output-file requirements.lock pyproject.toml
 

@@ -1,5 +1,6 @@
 """Pictures of the cluster: status, chunks, servers, counters. Used by the command line and the web page too."""
 
+from cairnfs.client.deadlines import timed
 from cairnfs.client.names import Names
 from cairnfs.client.stats import Space
 from cairnfs.ids import NO_SERVER, ChunkHandle, ServerId
@@ -18,6 +19,7 @@ from cairnfs.wire.status import (
 )
 
 
+@timed
 class Admin(Names):
     """What a client can ask about the cluster as a whole."""
 

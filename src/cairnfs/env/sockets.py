@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from cairnfs.env import Sink
 from cairnfs.env.addresses import join_address, split_address
@@ -30,11 +31,22 @@ _Target = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 """Family and socket address."""
 
 
+def _numeric(host: str, port: int, flags: int) -> list[Any]:
+    """Return what an address of numbers stands for, without a thread: names need one, and at the end there is none."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
+    except OSError:
+        return []
+
+
 async def _resolve(address: str, *, passive: bool) -> list[_Target]:
     """Return the targets of an address, best first. Raises BadRequestError, socket.gaierror."""
     host, port = split_address(address)
     flags = socket.AI_PASSIVE if passive else 0
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    found = _numeric(host, port, flags)
+    if not found:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]
 
 
