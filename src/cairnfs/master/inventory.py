@@ -90,6 +90,11 @@ class Inventory:
     def count(self, server: ServerId) -> int:
         return len(self._of_server.get(server, ()))
 
+    @property
+    def chunks(self) -> int:
+        """How many chunks have a replica anywhere."""
+        return len(self._holders)
+
     def handles(self) -> Iterator[ChunkHandle]:
         """Iterate over a copy of all handles held anywhere."""
         return iter(list(self._holders))
