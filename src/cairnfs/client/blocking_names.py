@@ -180,6 +180,14 @@ class BlockingNames(Hops):
         """Return which deletions the brake of rule 22 holds, by server."""
         return self._run(lambda fs: fs.deletions(), timeout=timeout)
 
+    def restored_ns(self, *, timeout: float | None = None) -> int:
+        """Return when the backup was made that the metadata came from, while what is newer is held; else 0."""
+        return self._run(lambda fs: fs.restored_ns(), timeout=timeout)
+
+    def accept_restore(self, *, timeout: float | None = None) -> None:
+        """Let what is newer than the restored metadata be deleted from now on, by the usual rules. For good."""
+        self._run(lambda fs: fs.accept_restore(), timeout=timeout)
+
     def release_deletions(self, server: int = NO_SERVER, *, timeout: float | None = None) -> int:
         """Let go the deletions held on one server, or on all; return how many."""
         return self._run(lambda fs: fs.release_deletions(server), timeout=timeout)

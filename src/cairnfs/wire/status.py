@@ -72,6 +72,10 @@ class ClusterStatus(Reply, tag=0x181):
     missing_handles: list[ChunkHandle] = []
     """Some of them, for messages."""
     warnings: list[str] = []
+    servers_reported: U63 = 0
+    """Of `servers`, how many have told all that they hold since the master started."""
+    chunks_reported: U63 = 0
+    """Chunks of which a replica was reported since then (also of chunks that no file uses)."""
 
     def _repr_html_(self) -> str:
         rows = [
