@@ -170,11 +170,21 @@ class Reign:
             self.revoked[handle] = row.version
 
     def is_revoked(self, handle: ChunkHandle, row: ChunkRow) -> bool:
-        """True until a raise has given the chunk another version."""
+        """True until a raise has given the chunk another version.
+
+        A master that has just started knows it from reports alone: a raise of its predecessor may have gone no further
+        than a promise, and where a member has promised more, nobody can order the last result any more (rule 2).
+        """
         version = self.revoked.get(handle)
         if version is not None and version != row.version:
             del self.revoked[handle]
-        return version == row.version
+        return version == row.version or (not row.closed and self._is_promised_above(handle, row))
+
+    def _is_promised_above(self, handle: ChunkHandle, row: ChunkRow) -> bool:
+        holders = self.inventory.holders(handle)
+        return any(
+            (held := holders.get(server)) is not None and held.promised > row.version for server, _ in row.members
+        )
 
     def check_leads(self) -> None:
         """Raises NotLeaderError if this master was deposed, or what its store failed with."""
