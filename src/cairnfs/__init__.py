@@ -97,6 +97,7 @@ def client_config(
     if masters:
         flags["master"] = masters
     if timeout is not None:
+        timeout = import_module("cairnfs.client.deadlines").checked(timeout)
         flags = {"meta_timeout_s": timeout, "data_timeout_s": timeout, **flags}
     # By name: settings files are the command's business, which stands above everything that imports this package.
     found: ClientConfig = import_module("cairnfs.cli.settings").load(_config_kind(), flags=flags).config

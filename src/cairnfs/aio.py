@@ -61,11 +61,12 @@ async def local(chunkservers: int = 3, folder: str | None = None) -> LocalClient
 
     Without `folder` everything is in a temporary one and gone afterwards.
     """
-    from cairnfs.client.blocking import world
+    from cairnfs.client.blocking import abandon_at_exit, world
     from cairnfs.cluster.in_process import InProcessCluster
 
     cluster = InProcessCluster(folder, chunkservers)
     await asyncio.get_running_loop().run_in_executor(None, cluster.start)
+    abandon_at_exit(cluster)
     client = LocalClient(world(), ClientConfig(master=(cluster.master_address,)), cluster)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(client.close)

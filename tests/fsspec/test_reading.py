@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 
+import fsspec
 import pytest
 
 from cairnfs.units import MIB
@@ -55,8 +56,10 @@ def test_a_reader_keeps_the_file_that_it_opened(fs, cluster, path, change, cache
         assert first + file.read() == DATA
 
 
-def test_a_file_removed_for_good_is_not_found(fs, path):
-    with fs.open(path, block_size=MIB) as file:
+def test_a_file_removed_for_good_is_not_found(fs, address, path):
+    """Its bytes may still be read where the client knows their places; it asks again after `location_cache_s`."""
+    forgetful = fsspec.filesystem("cairn", masters=address, location_cache_s=0.0)
+    with forgetful.open(path, block_size=MIB) as file:
         fs.rm(path, now=True)
         with pytest.raises(FileNotFoundError):
             file.read()

@@ -207,3 +207,22 @@ def test_an_old_replica_is_copied_over_in_the_background_before_it_joins():
             assert spare.replicas[handle].data == b"hello"
 
     run(go)
+
+
+def test_a_restarted_master_closes_at_once_what_a_promise_of_its_predecessor_has_ended():
+    """Ours: no primary can order it any more (rule 2), so nobody waits for the end of a lease that means nothing."""
+
+    async def go():
+        async with master_cluster(servers=3, **FAST) as it:
+            created = await it.written()
+            handle, version = created.first.handle, created.first.version
+            await it.stop_master()
+            it.servers[0].replicas[handle].promised = ChunkVersion(version.epoch, version.counter + 1)
+            await it.start_master()
+            for one in it.servers:
+                await one.join()
+            await it.beat(3)
+            await pass_time(1.0)
+            assert it.record(handle).closed
+
+    run(go)

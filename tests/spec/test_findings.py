@@ -45,6 +45,7 @@ def test_a_late_deletion_spares_a_copy_that_was_made_after_it():
 @pytest.mark.xfail(strict=True, reason="rule 22: versions begin with the epoch, so those of a predecessor are lower")
 def test_metadata_restored_from_a_copy_of_the_last_reign_are_noticed():
     """Goal: rule 22, a master whose log is behind what the chunkservers have seen orders no deletion.
+    A copy put back by hand: `cairn master restore` marks the store, see tests/unit/master/test_holding.py.
     Method: the next master knows a chunk at a version of its predecessor; a server reports a later one of that reign,
     which this log has lost. Model: deletion, "rollback noticed by the log".
     """

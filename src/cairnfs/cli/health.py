@@ -58,9 +58,18 @@ def judge(found: ClusterStatus) -> tuple[Health, str]:
     return Health.HEALTHY, f"healthy: all {found.chunks} chunks have enough copies; {who}"
 
 
+def starting(found: ClusterStatus) -> str:
+    """Say how far a master is that has just started."""
+    share = min(1.0, found.chunks_reported / found.chunks) if found.chunks else 1.0
+    return (
+        f"starting: {int(100 * share)} % of chunks reported, {found.servers_reported} of {len(found.servers)} "
+        "chunkservers; the master waits for the others before it repairs or deletes"
+    )
+
+
 def _faults(found: ClusterStatus, live: int) -> Iterator[str]:
     if found.safe_start:
-        yield "the master has just started and waits for reports"
+        yield starting(found)
     if not found.servers:
         yield "no chunkserver has registered"
     elif live < len(found.servers):

@@ -1,4 +1,4 @@
-"""`cairn master dump` and `cairn master load`: metadata as lines of JSON, to another format and back."""
+"""`cairn master dump`, `load`, `check`: metadata as lines of JSON, to another format and back; and are they sound?"""
 
 import asyncio
 import itertools
@@ -10,89 +10,104 @@ from typing import BinaryIO
 
 import click
 
-from cairnfs.cli.common import note
-from cairnfs.cli.settings import default_data
+from cairnfs.cli.backups import read_facts
+from cairnfs.cli.common import document, line, note
+from cairnfs.cli.stores import data_option, faults_in, folder_of, opened, store_made_aside, the_store_in
 from cairnfs.env import MetaStore
-from cairnfs.env.real import real_env
+from cairnfs.env.lmdb_file import looking
 from cairnfs.errors import FormatError
-from cairnfs.meta import check
-from cairnfs.meta.dump import Row, dump, is_empty, load, parse
+from cairnfs.meta.dump import LINE_BYTES_MAX, Row, dump, load, parse
+from cairnfs.meta.read import counts
+from cairnfs.meta.tables import read_identity
 
 _BATCH_ROWS = 10_000
 """Rows of one commit while loading."""
 _FAULTS_SHOWN = 3
 
-_data = click.option("--data", metavar="FOLDER", help="folder of the metadata")
-
 
 @click.command("dump")
-@_data
+@data_option
 @click.argument("file", type=click.Path(dir_okay=False), default="-")
 def dump_metadata(data: str | None, file: str) -> None:
     """Write all metadata to FILE (or stdout), a row a line. The master must not run."""
-    folder = _folder(data)
-    if not (folder / "meta.lmdb").exists():
-        raise FormatError(where=str(folder), why="no metadata here")
+    folder = folder_of(data)
+    the_store_in(folder)
 
     async def run() -> int:
-        store = real_env().open_store(str(folder))
-        try:
+        async with opened(folder) as store:
             with store.read() as view, _writing(file) as out:
                 lines = 0
-                for line in dump(view):
-                    out.write(line)
+                for text in dump(view):
+                    out.write(text)
                     lines += 1
                 return lines
-        finally:
-            await store.close()
 
     note(f"cairn: dumped {asyncio.run(run()) - 2} rows")
 
 
 @click.command("load")
-@_data
+@data_option
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True), default="-")
 def load_metadata(data: str | None, file: str) -> None:
     """Make a metadata folder from a dump in FILE (or stdin). Never serve the folder that was dumped afterwards."""
-    folder = _folder(data)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_of(data)
 
-    async def run() -> int:
-        store = real_env().open_store(str(folder))
-        try:
-            with store.read() as view:
-                if not is_empty(view):
-                    raise FormatError(where=str(folder), why="metadata are here already; load into an empty folder")
-            with click.open_file(file, "rb") as lines:
-                return await _load(store, parse(lines, file), folder)
-        finally:
-            await store.close()
+    with store_made_aside(folder) as aside:
+        rows = asyncio.run(_load_file(aside, file, folder))
+    note(f"cairn: loaded {rows} rows into {folder}")
 
-    note(f"cairn: loaded {asyncio.run(run())} rows into {folder}")
+
+async def _load_file(aside: Path, file: str, folder: Path) -> int:
+    async with opened(aside) as store:
+        with click.open_file(file, "rb") as source:
+            lines = iter(lambda: source.readline(LINE_BYTES_MAX), b"")
+            return await _load(store, parse(lines, file), folder)
 
 
 async def _load(store: MetaStore, rows: Iterable[Row], folder: Path) -> int:
-    identity: list[Row] = []
     count = 0
-    others = _without_identity(rows, identity)
-    while batch := list(itertools.islice(others, _BATCH_ROWS)):
+    remaining = iter(rows)
+    while batch := list(itertools.islice(remaining, _BATCH_ROWS)):
         await store.write(lambda txn, batch=batch: load(txn, batch))  # type: ignore[misc]
         count += len(batch)
     with store.read() as view:
-        faults = check.check(view)
+        faults = faults_in(view)
     if faults:
         raise FormatError(where=str(folder), why=f"not sound: {'; '.join(faults[:_FAULTS_SHOWN])}")
-    # Only what has been read to the end, with its checksum, and is sound becomes a cluster.
-    await store.write(lambda txn: load(txn, identity))
-    return count + len(identity)
+    return count
 
 
-def _without_identity(rows: Iterable[Row], identity: list[Row]) -> Iterator[Row]:
-    for row in rows:
-        if row.is_identity:
-            identity.append(row)
-        else:
-            yield row
+@click.command("check")
+@click.argument("where", metavar="FOLDER|BACKUP", required=False, type=click.Path(exists=True))
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def check_metadata(where: str | None, as_json: bool) -> int:
+    """Read all metadata of a master that does not run, or a backup, and say every fault.
+
+    Exit code 0: sound. 1: faults.
+    """
+    place = Path(where) if where else folder_of(None)
+    if place.is_dir():
+        the_store_in(place)
+        faults, rows = asyncio.run(_check_folder(place))
+    else:
+        read_facts(place)
+        with looking(str(place)) as view:
+            faults, rows = faults_in(view), counts(view).files
+    if as_json:
+        document({"where": str(place), "files": rows, "faults": faults})
+    else:
+        for fault in faults:
+            line(fault)
+        line(f"{place}: {len(faults)} faults" if faults else f"{place}: sound, {rows} files")
+    return 1 if faults else 0
+
+
+async def _check_folder(folder: Path) -> tuple[list[str], int]:
+    async with opened(folder) as store:
+        with store.read() as view:
+            if read_identity(view) is None:
+                raise FormatError(where=str(folder), why="empty: no cluster was made here")
+            return faults_in(view), counts(view).files
 
 
 @contextmanager
@@ -102,12 +117,10 @@ def _writing(file: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     part = Path(file + ".part")
-    with part.open("wb") as out:
-        yield out
+    try:
+        with part.open("wb") as out:
+            yield out
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.rename(file)
-
-
-def _folder(data: str | None) -> Path:
-    context = click.get_current_context()
-    above = context.parent.params.get("data") if context.parent is not None else None
-    return Path(data or above or default_data("master"))

@@ -1,60 +1,32 @@
-"""A progress bar on stderr when that is a terminal and rich is there to draw it; else nothing."""
+"""A progress bar on stderr when that is a terminal, for what is not counted in advance; else nothing."""
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+
+from cairnfs.observe.progress import Tell, bar
 
 
-class Progress(Protocol):
-    """What a copy tells about itself; may be called from any thread."""
+class Progress:
+    """What a command tells about itself."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._done = 0
+        self._expected = 0
 
     def expect(self, count: int) -> None:
         """So many more bytes will come."""
+        self._expected += count
+        self._tell(self._done, self._expected)
 
     def advance(self, count: int) -> None:
         """So many bytes have been copied."""
-
-
-class _Silent:
-    def expect(self, count: int) -> None:
-        pass
-
-    def advance(self, count: int) -> None:
-        pass
+        self._done += count
+        self._tell(self._done, self._expected)
 
 
 @contextmanager
 def progress(title: str, *, after_s: float = 0.0) -> Iterator[Progress]:
-    """Show a bar with bytes, speed and time left inside the block, once `after_s` have passed."""
-    if not sys.stderr.isatty():
-        yield _Silent()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bars = Bars(*columns, console=Console(stderr=True))
-    task = bars.add_task(title, total=None)
-    expected = 0
-    began_s = time.monotonic()
-
-    class Shown:
-        def expect(self, count: int) -> None:
-            nonlocal expected
-            expected += count
-            bars.update(task, total=expected)
-
-        def advance(self, count: int) -> None:
-            bars.advance(task, count)
-            if not bars.live.is_started and time.monotonic() - began_s >= after_s:
-                bars.start()
-
-    if not after_s:
-        bars.start()
-    try:
-        yield Shown()
-    finally:
-        bars.stop()
+    """Show a bar inside the block, once `after_s` have passed."""
+    with bar(title, after_s=after_s) as tell:
+        yield Progress(tell)

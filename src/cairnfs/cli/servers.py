@@ -31,6 +31,9 @@ class Size(click.ParamType[int]):
 
 
 _OF_MASTER = {
+    "backup": Lazy("cairnfs.cli.backups", "backup", "copy the metadata of a master, running or not"),
+    "restore": Lazy("cairnfs.cli.backups", "restore", "make a metadata folder from a backup"),
+    "check": Lazy("cairnfs.cli.metadata", "check_metadata", "look for faults in metadata or a backup"),
     "dump": Lazy("cairnfs.cli.metadata", "dump_metadata", "write all metadata as lines of JSON"),
     "load": Lazy("cairnfs.cli.metadata", "load_metadata", "make a metadata folder from a dump"),
 }
@@ -103,7 +106,7 @@ def initialise_folder(folder: str, config: ClusterConfig) -> str:
 def master(*, serving: ServeOptions, config: str | None, pairs: tuple[str, ...], **flags: object) -> None:
     """Run the master of a cluster until Ctrl-C or SIGTERM.
 
-    With a command: work on the metadata of a master that does not run.
+    With a command: work on metadata, of a master that does not run (backup: or that does).
     """
     if click.get_current_context().invoked_subcommand is not None:
         return

@@ -1,11 +1,12 @@
 """Pictures of the cluster: status, chunks, servers, counters. Used by the command line and the web page too."""
 
+from cairnfs.client.deadlines import timed
 from cairnfs.client.names import Names
 from cairnfs.client.stats import Space
 from cairnfs.ids import NO_SERVER, ChunkHandle, ServerId
 from cairnfs.limits import META_CALL_S
 from cairnfs.paths import AnyPath, parse_path
-from cairnfs.wire.operating import GetDeletions, HeldDeletions, ReleaseDeletions
+from cairnfs.wire.operating import AcceptRestore, GetDeletions, HeldDeletions, ReleaseDeletions
 from cairnfs.wire.status import (
     ChunkStatus,
     ClusterInfo,
@@ -18,6 +19,7 @@ from cairnfs.wire.status import (
 )
 
 
+@timed
 class Admin(Names):
     """What a client can ask about the cluster as a whole."""
 
@@ -32,6 +34,14 @@ class Admin(Names):
     async def deletions(self) -> list[HeldDeletions]:
         """Return which deletions the brake of rule 22 holds, by server."""
         return (await self._ask(GetDeletions())).held
+
+    async def restored_ns(self) -> int:
+        """Return when the backup was made that the metadata came from, while what is newer is held; else 0."""
+        return (await self._ask(GetDeletions())).restored_ns
+
+    async def accept_restore(self) -> None:
+        """Let what is newer than the restored metadata be deleted from now on, by the usual rules. For good."""
+        await self._ask(AcceptRestore())
 
     async def release_deletions(self, server: int = NO_SERVER) -> int:
         """Let go the deletions held on one server, or on all; return how many."""

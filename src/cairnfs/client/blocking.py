@@ -67,6 +67,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+class Abandoned(Protocol):
+    """A cluster inside this process."""
+
+    def abandon(self) -> None:
+        """Leave nothing behind; the process ends, and its servers with it."""
+
+
 class _Process:
     """What belongs to one process and must not survive a fork."""
 
@@ -74,6 +81,7 @@ class _Process:
         self.lock = threading.Lock()
         self.thread: LoopThread | None = None
         self.open_files: weakref.WeakValueDictionary[int, io.IOBase] = weakref.WeakValueDictionary()
+        self.clusters: weakref.WeakSet[Abandoned] = weakref.WeakSet()
 
 
 _process = _Process()
@@ -152,6 +160,11 @@ class ProcessGround:
 PROCESS = ProcessGround()
 
 
+def abandon_at_exit(cluster: Abandoned) -> None:
+    """Let a cluster that nobody has stopped tidy up when the process ends: after files have been closed in it."""
+    _process.clusters.add(cluster)
+
+
 @atexit.register
 def _close_all() -> None:
     for file in list(_process.open_files.values()):
@@ -160,3 +173,5 @@ def _close_all() -> None:
                 file.close()
             except (CairnError, OSError, ValueError):
                 logger.exception("file not closed at exit name=%s", getattr(file, "name", "?"))
+    for cluster in list(_process.clusters):
+        cluster.abandon()

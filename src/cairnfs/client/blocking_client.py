@@ -9,29 +9,24 @@ Many threads may use one client. It survives a fork (the child connects anew at 
 other process connects to the same cluster.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import contextlib
+from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Any, Literal, TypeVar, overload
+from typing import IO, Any, Literal, overload
 
 from cairnfs.checksum import Buffer
-from cairnfs.client.blocking import PROCESS, Ground
+from cairnfs.client.blocking import Ground
 from cairnfs.client.blocking_files import AnyFile, RawFile, TextSettings, wrap
-from cairnfs.client.file import File
-from cairnfs.client.filesystem import Client as AsyncClient
+from cairnfs.client.blocking_hops import Hops
+from cairnfs.client.blocking_names import BlockingNames
 from cairnfs.client.framing import Record
 from cairnfs.client.modes import parse_mode
 from cairnfs.client.records import RecordWriter
-from cairnfs.client.stats import DirEntry, Space, Stat, Trashed, Usage
-from cairnfs.config import ClientConfig
-from cairnfs.ids import NO_SERVER
+from cairnfs.client.stats import Usage
+from cairnfs.client.transfer import finished
+from cairnfs.client.transfer_plan import Direction, Order, Sources, Transferred
+from cairnfs.observe.progress import Tell, shown
 from cairnfs.paths import AnyPath
-from cairnfs.wire.operating import HeldDeletions
-from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo
-
-T = TypeVar("T")
-
-_BATCH = 256
-"""Items of an iteration fetched in one hop."""
 
 
 class BlockingRecordWriter:
@@ -50,22 +45,11 @@ class BlockingRecordWriter:
         return self._ground.run(self._inner.append(data))
 
 
-class Client:
+class Client(BlockingNames):
     """A blocking client of one cluster."""
 
-    def __init__(self, config: ClientConfig | None = None, ground: Ground = PROCESS) -> None:
-        self.config = config or ClientConfig()
-        self.ground = ground
-        self._inner: AsyncClient | None = None
-        self._life = 0
-
     def __repr__(self) -> str:
-        return f"<cairnfs.Client of {', '.join(self.config.master)}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self.ground is not PROCESS:
-            raise TypeError(f"cannot pickle {self!r}: no other process can reach its cluster")
-        return Client, (self.config,)
+        return f"<cairnfs.{type(self).__name__} of {self._state()}>"
 
     def __enter__(self) -> "Client":
         return self
@@ -75,55 +59,8 @@ class Client:
     ) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ hops
-
-    def _present(self) -> AsyncClient:
-        """Return the asynchronous client of this life. Called on the loop."""
-        if self._inner is None or self._life != self.ground.life():
-            self._inner, self._life = self.ground.make_client(self.config), self.ground.life()
-        return self._inner
-
-    def _run(self, call: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
-        async def job() -> T:
-            return await call(self._present())
-
-        return self.ground.run(job())
-
-    def _iterate(self, call: Callable[[AsyncClient], AsyncIterator[T]], batch: int = _BATCH) -> Iterator[T]:
-        async def begin() -> AsyncIterator[T]:
-            return call(self._present())
-
-        async def more(items: AsyncIterator[T]) -> list[T]:
-            found: list[T] = []
-            async for item in items:
-                found.append(item)
-                if len(found) >= batch:
-                    break
-            return found
-
-        items = self.ground.run(begin())
-        while found := self.ground.run(more(items)):  # ends with the iteration
-            yield from found
-
-    def reopened(self, file: File, mode: str) -> File:
-        """Return the same file for this life: for one that was forked."""
-
-        async def job() -> File:
-            client = self._present()
-            await client.connect()
-            return client.file_of(file.inode, file.name, mode.replace("w", "r+").replace("x", "r+").replace("++", "+"))
-
-        return self.ground.run(job())
-
-    def connect(self) -> None:
-        """Reach the master now. Raises ConnectError, whose text says how to start a cluster."""
-        self._run(lambda fs: fs.connect())
-
-    def close(self) -> None:
-        """End all connections; the next call makes new ones. Close files first."""
-        inner, self._inner = self._inner, None
-        if inner is not None and self._life == self.ground.life():
-            self.ground.run(inner.close())
+    def _plain(self) -> type[Hops]:
+        return Client
 
     # ------------------------------------------------------------------ open files
 
@@ -131,21 +68,21 @@ class Client:
     def open(
         self, path: AnyPath, mode: Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at"] = "r",
         buffering: int = -1, encoding: str | None = None, errors: str | None = None, newline: str | None = None,
-        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644,
+        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644, timeout: float | None = None,
     ) -> IO[str]: ...  # fmt: skip
 
     @overload
     def open(
         self, path: AnyPath, mode: Literal["rb", "wb", "ab", "xb", "r+b", "w+b", "a+b", "x+b", "rb+", "wb+", "ab+"],
         buffering: int = -1, encoding: None = None, errors: None = None, newline: None = None,
-        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644,
+        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644, timeout: float | None = None,
     ) -> IO[bytes]: ...  # fmt: skip
 
     @overload
     def open(
         self, path: AnyPath, mode: str,
         buffering: int = -1, encoding: str | None = None, errors: str | None = None, newline: str | None = None,
-        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644,
+        *, parents: bool = False, replicas: int | None = None, permissions: int = 0o644, timeout: float | None = None,
     ) -> IO[Any]: ...  # fmt: skip
 
     def open(  # noqa: PLR0913 - as Python's open
@@ -160,6 +97,7 @@ class Client:
         parents: bool = False,
         replicas: int | None = None,
         permissions: int = 0o644,
+        timeout: float | None = None,
     ) -> Any:
         """Open a file as Python's `open` does; text is UTF-8 unless told otherwise.
 
@@ -170,7 +108,8 @@ class Client:
         if buffering == 0 and parsed.is_text:
             raise ValueError("can't have unbuffered text I/O")
         file = self._run(
-            lambda fs: fs.open(path, parsed.binary, permissions=permissions, parents=parents, replicas=replicas)
+            lambda fs: fs.open(path, parsed.binary, permissions=permissions, parents=parents, replicas=replicas),
+            timeout=timeout,
         )
         opened: AnyFile = wrap(
             RawFile(self, file, parsed), parsed, buffering=buffering, text=TextSettings(encoding, errors, newline)
@@ -181,216 +120,111 @@ class Client:
 
     # ------------------------------------------------------------------ whole files and bytes
 
-    def read_bytes(self, path: AnyPath) -> bytes:
+    def read_bytes(self, path: AnyPath, *, timeout: float | None = None) -> bytes:
         """Return all bytes of a file, as long as it was at one moment after the call."""
-        return self._run(lambda fs: fs.read_bytes(path))
+        return self._run(lambda fs: fs.read_bytes(path), timeout=timeout)
 
-    def write_bytes(self, path: AnyPath, data: Buffer, *, parents: bool = False) -> int:
+    def write_bytes(self, path: AnyPath, data: Buffer, *, parents: bool = False, timeout: float | None = None) -> int:
         """Make or replace the bytes of a file, safe against the loss of power when this returns."""
-        return self._run(lambda fs: fs.write_bytes(path, data, parents=parents))
+        return self._run(lambda fs: fs.write_bytes(path, data, parents=parents), timeout=timeout)
 
-    def read_text(self, path: AnyPath, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self._run(lambda fs: fs.read_text(path, encoding, errors))
+    def read_text(
+        self, path: AnyPath, encoding: str = "utf-8", errors: str = "strict", *, timeout: float | None = None
+    ) -> str:
+        return self._run(lambda fs: fs.read_text(path, encoding, errors), timeout=timeout)
 
-    def write_text(self, path: AnyPath, text: str, encoding: str = "utf-8", errors: str = "strict") -> int:
-        return self._run(lambda fs: fs.write_text(path, text, encoding, errors))
+    def write_text(
+        self, path: AnyPath, text: str, encoding: str = "utf-8", errors: str = "strict", *, timeout: float | None = None
+    ) -> int:
+        return self._run(lambda fs: fs.write_text(path, text, encoding, errors), timeout=timeout)
 
-    def cat(self, path: AnyPath, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def cat(
+        self, path: AnyPath, start: int = 0, end: int | None = None, *, timeout: float | None = None
+    ) -> Iterator[bytes]:
         """Yield the bytes of a file, to its end or `end`, without what appends left at chunk ends (rule 17)."""
-        return self._iterate(lambda fs: fs.cat(path, start, end), batch=1)
+        return self._iterate(lambda fs: fs.cat(path, start, end), batch=1, timeout=timeout)
 
-    def truncate(self, path: AnyPath, length: int) -> None:
+    def truncate(self, path: AnyPath, length: int, *, timeout: float | None = None) -> None:
         """Set the length of a file."""
-        self._run(lambda fs: fs.truncate(path, length))
+        self._run(lambda fs: fs.truncate(path, length), timeout=timeout)
 
-    def touch(self, path: AnyPath, *, exist_ok: bool = True) -> None:
+    def touch(self, path: AnyPath, *, exist_ok: bool = True, timeout: float | None = None) -> None:
         """Make an empty file, or set the time of its last change."""
-        self._run(lambda fs: fs.touch(path, exist_ok=exist_ok))
+        self._run(lambda fs: fs.touch(path, exist_ok=exist_ok), timeout=timeout)
 
-    def copy(self, source: AnyPath, target: AnyPath) -> int:
+    def copy(self, source: AnyPath, target: AnyPath, *, timeout: float | None = None) -> int:
         """Copy the bytes of a file to a new place; return how many. `snapshot` shares them instead."""
-        return self._run(lambda fs: fs.copy(source, target))
+        return self._run(lambda fs: fs.copy(source, target), timeout=timeout)
 
-    def append(self, path: AnyPath, data: Buffer, *, create: bool = True) -> int:
+    def append(self, path: AnyPath, data: Buffer, *, create: bool = True, timeout: float | None = None) -> int:
         """Append one record atomically, at least once; return its offset. Durable when this returns. Contract 2."""
-        return self._run(lambda fs: fs.append(path, data, create=create))
+        return self._run(lambda fs: fs.append(path, data, create=create), timeout=timeout)
 
-    def append_writer(self, path: AnyPath) -> BlockingRecordWriter:
+    def append_writer(self, path: AnyPath, *, timeout: float | None = None) -> BlockingRecordWriter:
         """Return a writer of self-checking records: readers skip damage and see each record once."""
-        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path)), self.ground)
+        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path), timeout=timeout), self.ground)
 
-    def records(self, path: AnyPath, start: int = 0) -> Iterator[Record]:
+    def records(self, path: AnyPath, start: int = 0, *, timeout: float | None = None) -> Iterator[Record]:
         """Yield the records of a file, each once, without padding, holes and damage."""
-        return self._iterate(lambda fs: fs.records(path, start))
+        return self._iterate(lambda fs: fs.records(path, start), timeout=timeout)
 
-    def du(self, path: AnyPath = "/") -> Usage:
+    def du(self, path: AnyPath = "/", *, timeout: float | None = None) -> Usage:
         """Add up what is below `path`."""
-        return self._run(lambda fs: fs.du(path))
+        return self._run(lambda fs: fs.du(path), timeout=timeout)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ trees of files
 
-    def stat(self, path: AnyPath, *, follow: bool = True) -> Stat:
-        """Return what is at `path`. The length of a file that is being written comes from its primary (rule 18)."""
-        return self._run(lambda fs: fs.stat(path, follow=follow))
-
-    def lstat(self, path: AnyPath) -> Stat:
-        """Return what is at `path`, a symlink itself."""
-        return self._run(lambda fs: fs.lstat(path))
-
-    def exists(self, path: AnyPath) -> bool:
-        return self._run(lambda fs: fs.exists(path))
-
-    def isfile(self, path: AnyPath) -> bool:
-        return self._run(lambda fs: fs.isfile(path))
-
-    def isdir(self, path: AnyPath) -> bool:
-        return self._run(lambda fs: fs.isdir(path))
-
-    def islink(self, path: AnyPath) -> bool:
-        return self._run(lambda fs: fs.islink(path))
-
-    def scandir(self, path: AnyPath = "/") -> Iterator[DirEntry]:
-        """Yield the entries of a folder in byte order of their names, asked for page by page."""
-        return self._iterate(lambda fs: fs.scandir(path))
-
-    def listdir(self, path: AnyPath = "/") -> list[str]:
-        """Return the names in a folder, in byte order."""
-        return self._run(lambda fs: fs.listdir(path))
-
-    def walk(self, top: AnyPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
-        """Yield (folder, folders in it, files in it) from `top` down, as `os.walk` does; symlinks are not followed."""
-        return self._iterate(lambda fs: fs.walk(top), batch=1)
-
-    def glob(self, pattern: str) -> list[str]:
-        """Return the paths that fit: * ? [a-z] within a name, ** for any number of folders; sorted."""
-        return self._run(lambda fs: fs.glob(pattern))
-
-    def readlink(self, path: AnyPath) -> str:
-        """Return the text of a symlink."""
-        return self._run(lambda fs: fs.readlink(path))
-
-    def realpath(self, path: AnyPath) -> str:
-        """Return the path of what is at `path`, with all symlinks resolved."""
-        return self._run(lambda fs: fs.realpath(path))
-
-    # ------------------------------------------------------------------ changing names
-
-    def mkdir(self, path: AnyPath, mode: int = 493, *, parents: bool = False, exist_ok: bool = False) -> None:
-        """Make a folder; `parents` and `exist_ok` as pathlib has them."""
-        self._run(lambda fs: fs.mkdir(path, mode, parents=parents, exist_ok=exist_ok))
-
-    def makedirs(self, path: AnyPath, mode: int = 493, *, exist_ok: bool = False) -> None:
-        """Make a folder and its missing parents."""
-        self._run(lambda fs: fs.makedirs(path, mode, exist_ok=exist_ok))
-
-    def rename(self, old: AnyPath, new: AnyPath) -> None:
-        """Move; fails if `new` exists."""
-        self._run(lambda fs: fs.rename(old, new))
-
-    def replace(self, old: AnyPath, new: AnyPath) -> None:
-        """Move and replace `new` atomically, by the rules of POSIX; what was there goes to the trash."""
-        self._run(lambda fs: fs.replace(old, new))
-
-    def remove(self, path: AnyPath, *, now: bool = False) -> None:
-        """Delete a file or symlink: to the trash, or at once with `now`. Rule 21."""
-        self._run(lambda fs: fs.remove(path, now=now))
-
-    def unlink(self, path: AnyPath, *, missing_ok: bool = False) -> None:
-        """Delete like `remove`; with `missing_ok` a path that names nothing is no error."""
-        self._run(lambda fs: fs.unlink(path, missing_ok=missing_ok))
-
-    def rmdir(self, path: AnyPath) -> None:
-        """Delete an empty folder."""
-        self._run(lambda fs: fs.rmdir(path))
-
-    def rmtree(self, path: AnyPath, *, now: bool = False, ignore_errors: bool = False) -> None:
-        """Delete a folder with all below it, in one step: to the trash, or at once with `now`."""
-        self._run(lambda fs: fs.rmtree(path, now=now, ignore_errors=ignore_errors))
-
-    def trash(self) -> Iterator[Trashed]:
-        """Yield what can be undeleted, oldest first."""
-        return self._iterate(lambda fs: fs.trash())
-
-    def undelete(self, path: AnyPath, *, to: AnyPath | None = None, inode: int = 0) -> Stat:
-        """Put the newest deleted thing of that path back, to `to` or its old place. GFS paper, section 4.4."""
-        return self._run(lambda fs: fs.undelete(path, to=to, inode=inode))
-
-    def purge(self, path: AnyPath) -> None:
-        """Remove from the trash for good what was deleted at or below `path`."""
-        self._run(lambda fs: fs.purge(path))
-
-    def symlink(self, target: AnyPath, path: AnyPath) -> None:
-        """Make a symlink at `path` that says `target`, as `os.symlink` does."""
-        self._run(lambda fs: fs.symlink(target, path))
-
-    def set_replicas(self, path: AnyPath, replicas: int, *, recursive: bool = False) -> None:
-        """Set how many copies a file shall have, or a folder's files made later (and all below: `recursive`)."""
-        self._run(lambda fs: fs.set_replicas(path, replicas, recursive=recursive))
-
-    def set_attributes(
+    def upload(
         self,
-        path: AnyPath,
+        source: Sources,
+        target: AnyPath,
         *,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        mtime_ns: int | None = None,
-        xattrs: dict[str, bytes] | None = None,
-    ) -> Stat:
-        """Change what is not None; an xattr with value b"" is removed."""
-        return self._run(
-            lambda fs: fs.set_attributes(path, mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns, xattrs=xattrs)
-        )
+        recursive: bool = False,
+        progress: bool | Tell = False,
+        timeout: float | None = None,
+    ) -> Transferred:
+        """Copy files of this machine into the cluster; return what was copied.
 
-    def chmod(self, path: AnyPath, mode: int) -> None:
-        self._run(lambda fs: fs.chmod(path, mode))
+        `source`: a path or several. A target that is a folder, or ends with `/`, gets them inside. `recursive`: folders
+        too, with all that is in them. `progress`: True for a bar, or a callable of (done_bytes, total_bytes).
+        `timeout`: longest time without progress. Each file is seen whole or not at all.
 
-    def chown(self, path: AnyPath, uid: int, gid: int) -> None:
-        """Change the owner; -1 leaves one as it is, as `os.chown` has it."""
-        self._run(lambda fs: fs.chown(path, uid, gid))
+        Raises:
+            FileNotFoundError: no such source; nothing was made. IsADirectoryError: a folder, and not `recursive`.
+        """
+        return self._transfer("upload", Order(source, target, recursive), progress, timeout)
 
-    def utime(self, path: AnyPath, mtime_ns: int | None = None) -> None:
-        """Set the time of the last change; None: now."""
-        self._run(lambda fs: fs.utime(path, mtime_ns))
+    def download(
+        self,
+        source: Sources,
+        target: AnyPath,
+        *,
+        recursive: bool = False,
+        progress: bool | Tell = False,
+        timeout: float | None = None,
+    ) -> Transferred:
+        """Copy files of the cluster to this machine, as `upload` does the other way."""
+        return self._transfer("download", Order(source, target, recursive), progress, timeout)
 
-    def snapshot(self, source: AnyPath, target: AnyPath) -> Stat:
-        """Copy a file or folder at once; chunks are shared until one side changes. GFS paper, section 3.4."""
-        return self._run(lambda fs: fs.snapshot(source, target))
+    def copytree(
+        self,
+        source: Sources,
+        target: AnyPath,
+        *,
+        recursive: bool = True,
+        progress: bool | Tell = False,
+        timeout: float | None = None,
+    ) -> Transferred:
+        """Copy folders (and files) inside the cluster, byte by byte. `snapshot` shares the bytes instead."""
+        return self._transfer("copytree", Order(source, target, recursive), progress, timeout)
 
-    # ------------------------------------------------------------------ the cluster
-
-    def info(self) -> ClusterInfo:
-        """Return what the cluster is like: id, epoch, chunk and block size, durability."""
-        return self._run(lambda fs: fs.info())
-
-    def status(self) -> ClusterStatus:
-        """Return how the cluster is: servers, chunks at risk, repairs."""
-        return self._run(lambda fs: fs.status())
-
-    def deletions(self) -> list[HeldDeletions]:
-        """Return which deletions the brake of rule 22 holds, by server."""
-        return self._run(lambda fs: fs.deletions())
-
-    def release_deletions(self, server: int = NO_SERVER) -> int:
-        """Let go the deletions held on one server, or on all; return how many."""
-        return self._run(lambda fs: fs.release_deletions(server))
-
-    def free(self) -> Space:
-        """Add up the disks that are in use."""
-        return self._run(lambda fs: fs.free())
-
-    def chunk_table(self, path: AnyPath) -> list[ChunkStatus]:
-        """Return everything the master knows about the chunks of a file."""
-        return self._run(lambda fs: fs.chunk_table(path))
-
-    def replica_info(self, address: str, handle: int) -> ReplicaInfo:
-        """Ask a chunkserver what it holds of a chunk."""
-        return self._run(lambda fs: fs.replica_info(address, handle))
-
-    def server_counters(self, address: str) -> dict[str, int]:
-        """Return the plain counters of any server."""
-        return self._run(lambda fs: fs.server_counters(address))
-
-    def counters(self) -> dict[str, int]:
-        """Return what this client did so far in this process."""
-        return self._inner.counters() if self._inner is not None and self._life == self.ground.life() else {}
+    def _transfer(
+        self, direction: Direction, order: Order, progress: bool | Tell, timeout: float | None
+    ) -> Transferred:
+        """Copy on the loop, and tell the progress here: a callable may use this client, and does not stop the loop."""
+        with shown(progress, direction) as tell:
+            taken = self._iterate(lambda fs: fs.transfer(direction, order), batch=1, timeout=timeout)
+            with contextlib.closing(taken):
+                for step in taken:
+                    tell(step.done_bytes, step.total_bytes)
+        return finished(step)

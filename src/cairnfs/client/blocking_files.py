@@ -42,7 +42,7 @@ class RawFile(io.RawIOBase):
         """When bytes were last fetched for a buffer above."""
 
     def __repr__(self) -> str:
-        return f"<cairnfs.RawFile name={self.name!r} mode={self.mode!r}{' closed' if self.closed else ''}>"
+        return f"<cairnfs.RawFile {self.name!r} mode={self.mode!r} {_state(self)}>"
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return _reopen, self.reopening(is_buffered=False, position=self.tell())
@@ -156,6 +156,11 @@ class RawFile(io.RawIOBase):
                 self.close()
 
 
+def _state(file: io.IOBase) -> str:
+    """Say what is known without asking anybody: not the position, whose question may wait for another thread."""
+    return "closed" if file.closed else "open"
+
+
 class _Fresh:
     """Drops a reader's buffer once its bytes are too old to be given out. Contract 4."""
 
@@ -176,6 +181,9 @@ class BufferedReader(_Fresh, io.BufferedReader):
     """Python's buffered reader, with a limit on the age of its bytes."""
 
     raw: RawFile
+
+    def __repr__(self) -> str:
+        return f"<cairnfs.BufferedReader {self.raw.name!r} mode={self.raw.mode!r} {_state(self)}>"
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._drop_old()
@@ -228,11 +236,17 @@ class BufferedWriter(_Flushing, io.BufferedWriter):
 
     raw: RawFile
 
+    def __repr__(self) -> str:
+        return f"<cairnfs.BufferedWriter {self.raw.name!r} mode={self.raw.mode!r} {_state(self)}>"
+
 
 class BufferedRandom(_Fresh, _Flushing, io.BufferedRandom):
     """Python's buffered reader and writer in one."""
 
     raw: RawFile
+
+    def __repr__(self) -> str:
+        return f"<cairnfs.BufferedRandom {self.raw.name!r} mode={self.raw.mode!r} {_state(self)}>"
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._drop_old()

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol
 
+from cairnfs.client.blocking import abandon_at_exit
 from cairnfs.client.blocking_client import Client
 from cairnfs.config import ClientConfig
 
@@ -17,6 +18,8 @@ class OwnedCluster(Protocol):
 
     def stop(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class LocalClient(Client):
     """A blocking client whose `close` also stops its cluster. Pickled, it becomes a plain client."""
@@ -29,6 +32,7 @@ class LocalClient(Client):
     def start(cls, cluster: OwnedCluster) -> "LocalClient":
         """Start the cluster and connect to it."""
         cluster.start()
+        abandon_at_exit(cluster)
         with ExitStack() as undo:
             undo.callback(cluster.stop)
             client = cls(ClientConfig(master=(cluster.master_address,)), cluster)

@@ -16,6 +16,7 @@ from types import TracebackType
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.core import Core
+from cairnfs.client.deadlines import timed
 from cairnfs.client.filling import filled
 from cairnfs.client.modes import Mode
 from cairnfs.client.readahead import ReadAhead
@@ -27,8 +28,12 @@ from cairnfs.limits import PIECE_BYTES
 _READ_ALL_STEP = 4 * PIECE_BYTES
 
 
+@timed
 class File:
     """An open file of bytes. Made by `Client.open`."""
+
+    limit_s: float | None = None
+    """Longest time of each call in seconds; given by a client that has a limit."""
 
     def __init__(self, core: Core, *, path: str, inode: InodeId, mode: Mode, drop_if_empty: bool = False) -> None:
         self.name = path
@@ -44,8 +49,8 @@ class File:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        state = "closed " if self._is_closed else ""
-        return f"<{state}cairnfs.File {self.name!r} mode={self.mode!r} at={self._position}>"
+        state = "closed" if self._is_closed else f"open at={self._position}"
+        return f"<cairnfs.File {self.name!r} mode={self.mode!r} {state}>"
 
     async def __aenter__(self) -> "File":
         return self

@@ -9,24 +9,30 @@ Every call ends: metadata after `meta_timeout_s`, data after `data_timeout_s` wi
 chunk places; a path is looked up anew by each call.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.admin import Admin
 from cairnfs.client.core import Core
+from cairnfs.client.deadlines import each_within, timed
 from cairnfs.client.file import File
 from cairnfs.client.filling import filled
 from cairnfs.client.modes import Mode, parse_mode
 from cairnfs.client.records import Record, RecordReader, RecordWriter
 from cairnfs.client.stats import Usage
 from cairnfs.client.textfile import TextFile
+from cairnfs.client.transfer import finished, steps, way_of
+from cairnfs.client.transfer_plan import Direction, Order, Sources, Step, Transferred
 from cairnfs.config import ClientConfig
 from cairnfs.env import Env
 from cairnfs.errors import IsFolderError
 from cairnfs.ids import InodeId
 from cairnfs.limits import PIECE_BYTES
+from cairnfs.observe.progress import Tell, shown
 from cairnfs.paths import AnyPath, join, parse_path, show
 from cairnfs.wire.common import Kind
 from cairnfs.wire.namespace import Created, CreateFile, IfExists, Status
@@ -34,6 +40,7 @@ from cairnfs.wire.namespace import Created, CreateFile, IfExists, Status
 _COPY_STEP = 8 * PIECE_BYTES
 
 
+@timed
 class Client(Admin):
     """One client of one cluster. Many tasks may use it at once; an open file belongs to one."""
 
@@ -42,7 +49,8 @@ class Client(Admin):
         super().__init__(Core(env, self.config), uid=uid, gid=gid)
 
     def __repr__(self) -> str:
-        return f"<cairnfs.aio.Client of {', '.join(self.config.master)}>"
+        limit = "" if self.limit_s is None else f" ({self.limit_s:g} s a call)"
+        return f"<cairnfs.aio.{type(self).__name__} of {', '.join(self.config.master)}{limit}>"
 
     async def __aenter__(self) -> "Client":
         await self.connect()
@@ -108,7 +116,9 @@ class Client(Admin):
         return TextFile(await self.open(path, mode.replace("t", "")), encoding=encoding, errors=errors, newline=newline)
 
     def _file(self, path: AnyPath, mode: Mode, inode: InodeId, *, drop_if_empty: bool = False) -> File:
-        return File(self._core, path=show(parse_path(path)), inode=inode, mode=mode, drop_if_empty=drop_if_empty)
+        file = File(self._core, path=show(parse_path(path)), inode=inode, mode=mode, drop_if_empty=drop_if_empty)
+        file.limit_s = self.limit_s
+        return file
 
     def file_of(self, inode: int, path: str, mode: str) -> File:
         """Open a file by its inode, without asking anybody: for a process that was forked."""
@@ -207,6 +217,51 @@ class Client(Admin):
                 await writing.write(bytes(memoryview(buffer)[:got]))
                 done += got
         return done
+
+    # ------------------------------------------------------------------ trees of files
+
+    async def upload(
+        self, source: Sources, target: AnyPath, *, recursive: bool = False, progress: bool | Tell = False
+    ) -> Transferred:
+        """Copy files of this machine into the cluster; return what was copied.
+
+        `source`: a path or several. A target that is a folder, or ends with `/`, gets them inside. `recursive`: folders
+        too, with all that is in them. `progress`: True for a bar, or a callable of (done_bytes, total_bytes).
+        Each file is seen whole or not at all. A limit (`with_timeout`) is on the time without progress.
+
+        Raises:
+            FileNotFoundError: no such source; nothing was made. IsADirectoryError: a folder, and not `recursive`.
+        """
+        return await self._transfer("upload", source, target, recursive=recursive, progress=progress)
+
+    async def download(
+        self, source: Sources, target: AnyPath, *, recursive: bool = False, progress: bool | Tell = False
+    ) -> Transferred:
+        """Copy files of the cluster to this machine, as `upload` does the other way."""
+        return await self._transfer("download", source, target, recursive=recursive, progress=progress)
+
+    async def copytree(
+        self, source: Sources, target: AnyPath, *, recursive: bool = True, progress: bool | Tell = False
+    ) -> Transferred:
+        """Copy folders (and files) inside the cluster, byte by byte. `snapshot` shares the bytes instead."""
+        return await self._transfer("copytree", source, target, recursive=recursive, progress=progress)
+
+    async def _transfer(
+        self, direction: Direction, source: Sources, target: AnyPath, *, recursive: bool, progress: bool | Tell
+    ) -> Transferred:
+        with shown(progress, direction) as tell:
+            async with aclosing(self.transfer(direction, Order(source, target, recursive))) as taken:
+                async for step in taken:
+                    tell(step.done_bytes, step.total_bytes)
+        return finished(step)
+
+    def transfer(self, direction: Direction, order: Order) -> AsyncGenerator[Step, None]:
+        """Return the steps of a copy: for whoever shows its progress elsewhere than on this loop."""
+        tagged = replace(order, tag=self._core.connection.env.random.getrandbits(32))
+        taken = steps(way_of(direction, self.with_timeout(None), tagged))
+        if self.limit_s is None:
+            return taken
+        return each_within(self.limit_s, taken, call=direction, what=str(order.target))
 
     # ------------------------------------------------------------------ appending and records
 

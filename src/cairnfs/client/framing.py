@@ -26,6 +26,10 @@ _SEEN_MAX = 4096
 _WRITERS_MAX = 10_000
 
 
+_SHOWN_BYTES = 32
+"""Of a record, in its repr."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record as it stands in a file."""
@@ -35,6 +39,11 @@ class Record:
     writer: int
     sequence: int
     data: bytes
+
+    def __repr__(self) -> str:
+        start = self.data[:_SHOWN_BYTES]
+        more = "..." if len(self.data) > len(start) else ""
+        return f"<Record offset={self.offset} bytes={len(self.data)} {bytes(start)!r}{more}>"
 
 
 def encode_record(writer: int, sequence: int, data: Buffer) -> bytes:

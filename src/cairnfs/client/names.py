@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from cairnfs.client.core import Core
+from cairnfs.client.deadlines import Limited, timed
 from cairnfs.client.patterns import has_magic, name_matches, split_pattern
-from cairnfs.client.stats import DirEntry, Stat, Trashed, stat_of, trashed_of
-from cairnfs.errors import CairnError, ExistsError, IsFolderError, NotFolderError, NotFoundError
+from cairnfs.client.stats import DirEntry, Listing, Stat, Trashed, stat_of, trashed_of
+from cairnfs.errors import BadNameError, CairnError, ExistsError, IsFolderError, NotFolderError, NotFoundError
 from cairnfs.limits import LIST_PAGE_MAX
 from cairnfs.paths import AnyPath, join, parse_path, show
 from cairnfs.wire.base import Reply, Request
@@ -35,7 +36,8 @@ from cairnfs.wire.namespace import Stat as AskStat
 R = TypeVar("R", bound=Reply)
 
 
-class Names:
+@timed
+class Names(Limited):
     """The half of `Client` that speaks to the master only."""
 
     def __init__(self, core: Core, *, uid: int = 0, gid: int = 0) -> None:
@@ -98,6 +100,19 @@ class Names:
     async def listdir(self, path: AnyPath = "/") -> list[str]:
         """Return the names in a folder, in byte order."""
         return [entry.name async for entry in self.scandir(path)]
+
+    async def ls(self, path: AnyPath = "/") -> Listing:
+        """Return the entries of a folder with what `stat` says, as a list that a notebook shows as a table."""
+        return Listing([entry async for entry in self.scandir(path)])
+
+    async def complete(self, start: str) -> list[str]:
+        """Return the paths that begin with `start`, a folder's with / at its end: for a completer. [] if none."""
+        folder, _, name = start.rpartition("/")
+        try:
+            found = [entry async for entry in self.scandir(folder or "/")]
+        except (NotFoundError, NotFolderError, BadNameError):
+            return []
+        return [f"{folder}/{each.name}{'/' * each.is_dir()}" for each in found if each.name.startswith(name)]
 
     async def walk(self, top: AnyPath = "/") -> AsyncIterator[tuple[str, list[str], list[str]]]:
         """Yield (folder, folders in it, files in it) from `top` down, as `os.walk` does; symlinks are not followed."""

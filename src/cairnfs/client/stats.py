@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from cairnfs.ids import InodeId
 from cairnfs.paths import show
-from cairnfs.units import SECOND_NS
+from cairnfs.tables import ROWS_MAX, html_table
+from cairnfs.units import SECOND_NS, format_size
 from cairnfs.wire.common import Attributes, Kind
 from cairnfs.wire.namespace import TrashEntry
 
@@ -30,6 +31,29 @@ class Stat:
     ctime_ns: int
     target: str = ""
     xattrs: dict[str, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Stat {self.path!r} {self.what} mode={self.mode & 0o7777:o} replicas={self.replicas}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("path", self.path), ("kind", self.kind), ("size", self.shown_size), ("bytes", self.size),
+            ("permissions", modes.filemode(self.st_mode)), ("owner", f"{self.uid}:{self.gid}"),
+            ("copies", self.replicas), ("chunks", self.chunks), ("inode", self.inode),
+        ]  # fmt: skip
+        if self.is_symlink:
+            rows.append(("points to", self.target))
+        return html_table(("field", "value"), rows)
+
+    @property
+    def shown_size(self) -> str:
+        """Size as people read it: of a folder, how many entries."""
+        return f"{self.size} entries" if self.is_folder else format_size(self.size)
+
+    @property
+    def what(self) -> str:
+        """Kind and size in few words."""
+        return f"symlink to {self.target!r}" if self.is_symlink else f"{self.kind} {self.shown_size}"
 
     @property
     def is_file(self) -> bool:
@@ -62,6 +86,9 @@ class DirEntry:
     path: str
     stat: Stat
 
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r} {self.stat.what}>"
+
     def is_file(self) -> bool:
         return self.stat.is_file
 
@@ -70,6 +97,19 @@ class DirEntry:
 
     def is_symlink(self) -> bool:
         return self.stat.is_symlink
+
+
+class Listing(list[DirEntry]):
+    """What is in a folder, in byte order of the names: `ls`. A list that a notebook shows as a table."""
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Listing of {len(self)}>", *(f"  {entry!r}" for entry in self[:ROWS_MAX])])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (entry.name, entry.stat.what, modes.filemode(entry.stat.st_mode), entry.stat.replicas) for entry in self
+        ]
+        return html_table(("name", "what", "permissions", "copies"), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +122,9 @@ class Trashed:
     deleted_ns: int
     expires_ns: int
 
+    def __repr__(self) -> str:
+        return f"<Trashed {self.path!r} {self.stat.what}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -93,6 +136,16 @@ class Usage:
     stored_bytes: int
     """Times the number of copies."""
 
+    def __repr__(self) -> str:
+        return (
+            f"<Usage files={self.files} folders={self.folders} size={format_size(self.size_bytes)}"
+            f" stored={format_size(self.stored_bytes)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        row = (self.files, self.folders, format_size(self.size_bytes), format_size(self.stored_bytes))
+        return html_table(("files", "folders", "size", "stored with all copies"), [row])
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -100,6 +153,13 @@ class Space:
 
     total_bytes: int
     free_bytes: int
+
+    def __repr__(self) -> str:
+        return f"<Space free={format_size(self.free_bytes)} of {format_size(self.total_bytes)}>"
+
+    def _repr_html_(self) -> str:
+        row = (format_size(self.free_bytes), format_size(self.total_bytes))
+        return html_table(("free", "of"), [row])
 
 
 def stat_of(path: bytes, attributes: Attributes, size: int | None = None) -> Stat:

@@ -22,7 +22,8 @@ class TextFile:
         self._reset()
 
     def __repr__(self) -> str:
-        return f"<cairnfs.TextFile {self.buffer.name!r} encoding={self.encoding!r}>"
+        state = "closed" if self.buffer.closed else "open"
+        return f"<cairnfs.TextFile {self.buffer.name!r} mode={self.buffer.mode!r} encoding={self.encoding!r} {state}>"
 
     def _reset(self) -> None:
         decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder(self.encoding)(self._errors)

@@ -4,6 +4,7 @@ It is the real thing (sockets on loopback, files, LMDB), only without processes;
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 import threading
@@ -39,6 +40,7 @@ class InProcessCluster:
         self._settings = {"replicas": min(REPLICAS_DEFAULT, chunkservers), **settings}
         self._folder = ""
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
         self._asked: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.master_address = ""
@@ -63,12 +65,17 @@ class InProcessCluster:
     def stop(self) -> None:
         """Stop everything; may be called again. A temporary folder is removed."""
         thread, self._thread = self._thread, None
-        if thread is None:
-            return
+        if thread is None or self._process != os.getpid():
+            return  # a child that was forked has a copy of this object, but the cluster is its parent's
         if self._loop is not None and self._asked is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._asked.set)
         thread.join(STOP_S)
         if self._given is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Remove a temporary folder without stopping anything: the process ends, and the servers with it."""
+        if self._thread is not None and self._process == os.getpid() and self._given is None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -77,7 +77,7 @@ class LmdbStore:
         self.gate = gate
         self._folder = folder
         self._failure: CairnError | None = None
-        self._lock_fd = _take_folder(folder)
+        self._lock_fd = take_folder(folder)
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(os.close, self._lock_fd)
             self._lmdb = _open_lmdb(os.path.join(folder, FILE), map_bytes)
@@ -190,7 +190,7 @@ class LmdbStore:
             finally:
                 transaction.abort()
         except (lmdb.Error, OSError, MemoryError) as error:
-            fatal = _as_failure(error, self._folder)
+            fatal = as_failure(error, self._folder)
         if fatal is not None:
             _fail(jobs, fatal)
         return fatal
@@ -212,7 +212,7 @@ class LmdbStore:
             view.begin_job()
             job.run(view)
             if view.broken is not None:
-                return _as_failure(view.broken, self._folder)
+                return as_failure(view.broken, self._folder)
             if job.error is not None:
                 # Invariant 3.
                 view.undo_job()
@@ -234,7 +234,7 @@ def _fail(jobs: list[Job], failure: CairnError) -> None:
         job.result, job.error = None, copy.copy(failure)
 
 
-def _as_failure(error: BaseException, folder: str) -> CairnError:
+def as_failure(error: BaseException, folder: str) -> CairnError:
     number = error.errno if isinstance(error, OSError) else None
     # py-lmdb gives ENOSPC a class of its own, and every other number of the system only as text.
     if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or number == errno.ENOSPC:
@@ -242,13 +242,13 @@ def _as_failure(error: BaseException, folder: str) -> CairnError:
     return DiskFailedError(where=folder, why=str(error))
 
 
-def _take_folder(folder: str) -> int:
+def take_folder(folder: str) -> int:
     try:
         descriptor = os.open(
             os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
     except OSError as error:
-        raise _as_failure(error, folder) from error
+        raise as_failure(error, folder) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -275,7 +275,7 @@ def _open_lmdb(path: str, map_bytes: int) -> Any:
     except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, lmdb.IncompatibleError) as error:
         raise FormatError(where=path, why=f"not a metadata store of CairnFS, or damaged: {error}") from error
     except lmdb.Error as error:
-        raise _as_failure(error, path) from error
+        raise as_failure(error, path) from error
     if is_new:
         # The name of the file must survive a power loss, too.
         descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -300,17 +300,17 @@ def _open_tables(environment: Any, folder: str) -> Tables:
                 if mark is None and not names:
                     transaction.put(FORMAT_KEY, FORMAT, db=marks)
                 elif mark != FORMAT:
-                    raise FormatError(where=folder, why=_why_not(mark))
+                    raise FormatError(where=folder, why=why_not(mark))
                 tables = {
                     name.decode(): environment.open_db(name, txn=transaction) for name in names if name != FORMAT_TABLE
                 }
         except lmdb.Error as error:
-            raise _as_failure(error, folder) from error
+            raise as_failure(error, folder) from error
         cleanup.pop_all()
     return tables
 
 
-def _why_not(mark: bytes | None) -> str:
+def why_not(mark: bytes | None) -> str:
     if mark is None or mark[:-1] != FORMAT[:-1]:
         return "an LMDB file, but not of CairnFS"
     return (

@@ -31,16 +31,20 @@ _Target = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 """Family and socket address."""
 
 
+def _numeric(host: str, port: int, flags: int) -> list[Any]:
+    """Return what an address of numbers stands for, without a thread: names need one, and at the end there is none."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
+    except OSError:
+        return []
+
+
 async def _resolve(address: str, *, passive: bool) -> list[_Target]:
     """Return the targets of an address, best first. Raises BadRequestError, socket.gaierror."""
     host, port = split_address(address)
     flags = socket.AI_PASSIVE if passive else 0
-    try:
-        # Most addresses are numbers: they need neither a thread nor a name server.
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = await _look_up(host, port, flags)
-    return [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]
+    found = _numeric(host, port, flags) or await _look_up(host, port, flags)
+    return [(family, where) for family, _, _, _, where in found]
 
 
 async def _look_up(host: str, port: int, flags: int) -> list[Any]:

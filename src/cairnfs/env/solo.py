@@ -5,7 +5,7 @@ Its proof is the lock on the store: no second process can have opened it.
 
 from collections.abc import Sequence
 
-from cairnfs.env import MetaStore, MetaWrite, Outcome
+from cairnfs.env import MetaRead, MetaStore, MetaWrite, Outcome
 from cairnfs.ids import Epoch
 
 TABLE = "solo"
@@ -17,6 +17,17 @@ def _raise_epoch(tx: MetaWrite) -> Epoch:
     epoch = int.from_bytes(row, "big") + 1 if row is not None else 1
     tx.put(TABLE, KEY, epoch.to_bytes(8, "big"))
     return Epoch(epoch)
+
+
+def read_epoch(view: MetaRead) -> Epoch:
+    """Return the epoch of the last master of this store; 0 if none ever led."""
+    return Epoch(int.from_bytes(view.get(TABLE, KEY) or b"", "big"))
+
+
+def set_epoch(tx: MetaWrite, epoch: Epoch) -> None:
+    """Let the next master lead in a later epoch than this. Rule 1: it only grows."""
+    assert epoch >= read_epoch(tx), (epoch, read_epoch(tx))
+    tx.put(TABLE, KEY, epoch.to_bytes(8, "big"))
 
 
 class SoloCoordinator:

@@ -50,6 +50,7 @@ from cairnfs.errors.conversation import (
     PeerError,
     ProtocolVersionError,
     ShutdownError,
+    TimeLimitError,
     WrongClusterError,
 )
 from cairnfs.errors.namespace import (
@@ -115,6 +116,7 @@ __all__ = [
     "SettingError",
     "ShutdownError",
     "StaleVersionError",
+    "TimeLimitError",
     "TooFewCopiesError",
     "UnsureError",
     "WrongClusterError",

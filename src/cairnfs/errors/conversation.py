@@ -128,3 +128,18 @@ class BadRequestError(CairnError, ValueError):
 
     def __str__(self) -> str:
         return self.what
+
+
+@dataclass(eq=False, kw_only=True)
+class TimeLimitError(CairnError, TimeoutError):
+    """A call took longer than its caller allows (`with_timeout`, `timeout=`); `left` says what is left behind."""
+
+    code = 1010
+    may_have_happened = True
+    call: str
+    what: str
+    timeout_s: float
+    left: str
+
+    def __str__(self) -> str:
+        return f"{self.call} of {self.what or 'the cluster'} took longer than {self.timeout_s:g} s: {self.left}"

@@ -134,7 +134,7 @@ class CairnFile(AbstractBufferedFile):  # type: ignore[misc]
         """
         if not self._is_past_cache(length):
             return self.read(length)
-        import pyarrow  # here, because it is the caller
+        import pyarrow  # noqa: PLC0415 - it is the caller
 
         found: Buffer = pyarrow.allocate_buffer(min(length, self.size - self.loc))
         view = memoryview(found)

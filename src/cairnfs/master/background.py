@@ -80,6 +80,8 @@ class Background:
         self._forget_leases()
         reign.exclusions.forget_quiet_maps(reign.now_s())
         before_ns = reign.env.clock.wall_ns() - int(reign.config.trash_s * SECOND_NS)
+        if reign.holds_newer:
+            before_ns = 0  # what is in the trash of a backup may have been taken back after it
         for _ in range(SWEEPS_MAX):
             swept = await reign.execute(ExpireTrash(before_ns=before_ns))
             reign.counters.add("inodes_freed", swept.inodes)

@@ -24,15 +24,24 @@ class HeldBack:
 
     orphans: int = 0
     stale: int = 0
+    newer: int = 0
+    """Of both: newer than the backup that the metadata came from."""
     handles: list[ChunkHandle] = field(default_factory=list)
 
     @property
     def count(self) -> int:
         return self.orphans + self.stale
 
-    def note(self, handle: ChunkHandle, *, orphan: bool) -> None:
+    def note(self, handle: ChunkHandle, *, orphan: bool, newer: bool = False) -> None:
+        self.newer += newer
         self.orphans += orphan
         self.stale += not orphan
+        if len(self.handles) < _SHOWN_MAX:
+            self.handles.append(handle)
+
+    def show(self, handle: ChunkHandle) -> None:
+        """Newer, but not to be deleted, whatever an operator says: other copies are missing."""
+        self.newer += 1
         if len(self.handles) < _SHOWN_MAX:
             self.handles.append(handle)
 
@@ -55,13 +64,16 @@ class Brake:
         """A look at all replicas of a server begins: what is held is counted anew."""
         self.held.pop(server, None)
 
-    def take(self, server: ServerId, wanted: int, *, replicas: int, now_s: float) -> int:
-        """Return how many of `wanted` deletions may be done now; they count from now on."""
+    def take(self, server: ServerId, wanted: int, *, replicas: int, now_s: float, all_wait: bool = False) -> int:
+        """Return how many of `wanted` deletions may be done now; they count from now on.
+
+        `all_wait`: none but what an operator let go.
+        """
         recent = self._recent.setdefault(server, deque())
         while recent and recent[0][0] < now_s - HOUR_S:
             recent.popleft()
         most = max(DELETE_BRAKE_COUNT, int(replicas * DELETE_BRAKE_FRACTION))
-        usual = min(wanted, max(0, most - sum(count for _, count in recent)))
+        usual = 0 if all_wait else min(wanted, max(0, most - sum(count for _, count in recent)))
         if usual:
             recent.append((now_s, usual))
         beyond = min(wanted - usual, self.released(server, now_s=now_s))

@@ -31,6 +31,10 @@ class Verdict:
     exclusions: tuple[Exclusion, ...] = ()
 
 
+_PLAINLY = {worth: Verdict(worth) for worth in Worth}
+"""Nothing to be told: nearly every verdict; made once, for millions are asked for after a start."""
+
+
 def judge(
     row: ChunkRow | None,
     purged: PurgedRow | None,
@@ -45,12 +49,12 @@ def judge(
     if row is None:
         barrier = purged.barrier if purged is not None else NO_VERSION
         return Verdict(Worth.ORPHAN, _barrier(report, barrier))
-    barriers = _barrier(report, row.barrier)
+    barriers = _barrier(report, row.barrier) if row.barrier != NO_VERSION else ()
     worth = _worth(row, report, *sender)
     if worth is Worth.RESTARTED and not restart_leaves_set:
         worth = Worth.CURRENT
     if worth in (Worth.CURRENT, Worth.UNSEALED):
-        return Verdict(worth, barriers)
+        return Verdict(worth, barriers) if barriers else _PLAINLY[worth]
     if worth is Worth.RESTARTED:
         below = after(row.version)
     elif report.version < row.version:
@@ -65,7 +69,11 @@ def judge(
 
 
 def _worth(row: ChunkRow, report: ReplicaReport, server: ServerId, boot: BootId) -> Worth:
-    named = next((recorded for member, recorded in row.members if member == server), None)
+    named: BootId | None = None
+    for member, recorded in row.members:  # not a generator: this is the innermost loop of a start
+        if member == server:
+            named = recorded
+            break
     if named is None or report.incomplete or report.version < row.version:
         return Worth.STALE
     if not row.closed:

@@ -50,6 +50,10 @@ class Doomed:
     handle: ChunkHandle
     version: ChunkVersion
     why: Why
+    newer: bool = False
+    """Than the backup that the metadata came from."""
+    enough: bool = True
+    """False: shown to an operator only; the goal is not met without it (rule 23)."""
 
 
 class Garbage:
@@ -70,10 +74,14 @@ class Garbage:
         return sum(held.count for held in self.brake.held.values())
 
     def warnings(self) -> list[str]:
-        return [
+        held = [
             f"server {server:x}: {held.count} deletions wait for an operator, see `cairn deletions`"
             for server, held in sorted(self.brake.held.items())
+            if held.count
         ]
+        if self._reign.holds_newer:
+            return ["the metadata came from a backup: all deletions wait, see `cairn deletions`", *held]
+        return held
 
     def may_delete(self) -> bool:
         """Rule 22: not while this master has just started, and not if its metadata are older than the cluster."""
@@ -91,7 +99,8 @@ class Garbage:
         self._turn += 1
         session = sessions[self._turn % len(sessions)]
         excess = await self._collect(session)
-        for handle, row in excess:
+        # Excess copies may differ from each other after a restore: nobody knows which of them is to go.
+        for handle, row in [] if self._reign.holds_newer else excess:
             await self._leave(session, handle, row)
         await self._forget_purged()
 
@@ -128,17 +137,26 @@ class Garbage:
             return None
         row = get_chunk(view, handle)
         if row is None:
-            return _judge_unknown(view, handle, held)
+            return self._judge_unknown(view, handle, held)
         is_member = any(server == session.server for server, _ in row.members)
         if is_member and (not row.closed or len(row.members) <= row.goal):
             return None  # the common case, without a look at the others
         confirmed = [one for one in reign.live_current(row, handle) if reign.inventory.get(one.server, handle)]
         if not is_member:
             enough = len(confirmed) >= row.goal or not reign.safeguards.keep_last_copy
-            return Doomed(handle, held.version, Why.STALE) if enough else None
+            newer = reign.is_newer(held, handle, row)
+            return Doomed(handle, held.version, Why.STALE, newer, enough) if enough or newer else None
         if len(confirmed) > row.goal and self._fullest(confirmed) is session:
             return row
         return None
+
+    def _judge_unknown(self, view: MetaRead, handle: ChunkHandle, held: Held) -> Doomed | None:
+        """A replica of a chunk that no record names."""
+        if handle >= get_counters(view).next_handle:
+            return None  # above all that this master knows: never garbage
+        purged = read.purged(view, handle)
+        why = Why.ORPHAN if purged is None else Why.PURGED
+        return Doomed(handle, held.version, why, self._reign.is_newer(held, handle, purged))
 
     def _fullest(self, sessions: list[Session]) -> Session:
         """Return whose copy goes: from the rack with the most copies, then from the fullest server."""
@@ -155,14 +173,19 @@ class Garbage:
     def _brake(self, session: Session, doomed: list[Doomed]) -> list[Doomed]:
         """Let through what a purge explains, and of the rest what stays within the brake or an operator let go."""
         server = session.server
-        explained = [one for one in doomed if one.why is Why.PURGED]
-        others = [one for one in doomed if one.why is not Why.PURGED]
+        explained = [one for one in doomed if one.why is Why.PURGED and not one.newer]
+        others = [one for one in doomed if (one.why is not Why.PURGED or one.newer) and one.enough]
+        for one in doomed:
+            if not one.enough:
+                self.brake.held.setdefault(server, HeldBack()).show(one.handle)
         replicas = self._reign.inventory.count(server)
-        count = self.brake.take(server, len(others), replicas=replicas, now_s=self._reign.now_s())
+        count = self.brake.take(
+            server, len(others), replicas=replicas, now_s=self._reign.now_s(), all_wait=self._reign.holds_newer
+        )
         if count < len(others):
             held = self.brake.held.setdefault(server, HeldBack())
             for one in others[count:]:
-                held.note(one.handle, orphan=one.why is Why.ORPHAN)
+                held.note(one.handle, orphan=one.why is not Why.STALE, newer=one.newer)
             if held.count > self._told.get(server, 0):  # not at every look
                 self._told[server] = held.count
                 logger.error("deletions wait for an operator server=%d count=%d", server, held.count)
@@ -220,11 +243,3 @@ class Garbage:
         self._purge_cursor = last
         if done:
             await reign.execute(PurgeDone(handles=done))
-
-
-def _judge_unknown(view: MetaRead, handle: ChunkHandle, held: Held) -> Doomed | None:
-    """A replica of a chunk that no record names."""
-    if handle >= get_counters(view).next_handle:
-        return None  # above all that this master knows: never garbage
-    why = Why.ORPHAN if read.purged(view, handle) is None else Why.PURGED
-    return Doomed(handle, held.version, why)

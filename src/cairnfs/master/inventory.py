@@ -48,9 +48,19 @@ class Inventory:
         self.set(server, report.handle, held)
 
     def set(self, server: ServerId, handle: ChunkHandle, held: Held) -> None:
-        self._lost.pop((server, handle), None)
-        self._holders.setdefault(handle, {})[server] = held
-        self._of_server.setdefault(server, {})[handle] = None
+        # No dictionary is made that is there already: a restarted master enters millions of replicas here.
+        if self._lost:
+            self._lost.pop((server, handle), None)
+        holders = self._holders.get(handle)
+        if holders is None:
+            self._holders[handle] = {server: held}
+        else:
+            holders[server] = held
+        handles = self._of_server.get(server)
+        if handles is None:
+            self._of_server[server] = {handle: None}
+        else:
+            handles[handle] = None
         self.highest = max(self.highest, handle)
 
     def infer(self, server: ServerId, handle: ChunkHandle, held: Held) -> None:
@@ -89,6 +99,11 @@ class Inventory:
 
     def count(self, server: ServerId) -> int:
         return len(self._of_server.get(server, ()))
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks have a replica anywhere."""
+        return len(self._holders)
 
     def handles(self) -> Iterator[ChunkHandle]:
         """Iterate over a copy of all handles held anywhere."""

@@ -174,7 +174,7 @@ class Locate:
         Idempotent by (version, boot): a primary at work goes on. None: a raise is needed.
         """
         reign, row = self._reign, found.row
-        if row.closed or request.suspect != NO_SERVER:
+        if row.closed or request.suspect != NO_SERVER or reign.is_revoked(found.handle, row):
             return None
         held = reign.leases.get(found.handle, reign.now_s())
         if held is not None and held.is_opened:

@@ -122,6 +122,7 @@ class Raising:
         for _ in range(ATTEMPTS_MAX):
             row = self._row(job.handle)
             targets = self._targets(job, row)
+            self._reign.check_overwrites_nothing_newer(job.handle, row, [one.server for one in targets])
             done = await self._attempt(job, row, targets)
             if done is not None:
                 return done

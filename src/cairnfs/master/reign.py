@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from cairnfs.config import MasterConfig
 from cairnfs.env import Coordinator, Env, MetaStore, MetaWrite
-from cairnfs.errors import CairnError, LowerEpochError, NotLeaderError
+from cairnfs.errors import CairnError, LowerEpochError, NoCopyError, NotLeaderError
 from cairnfs.ids import NO_VERSION, BootId, ChunkHandle, ChunkVersion, Epoch, ServerId
 from cairnfs.master.exclusions import Exclusions
 from cairnfs.master.inventory import Held, Inventory
@@ -25,7 +25,7 @@ from cairnfs.master.sessions import Session, Sessions
 from cairnfs.meta import decide, read
 from cairnfs.meta.commands import Command
 from cairnfs.meta.decide import Choice, Placement
-from cairnfs.meta.tables import ChunkRow, Identity
+from cairnfs.meta.tables import ChunkRow, Identity, PurgedRow, RestoredRow
 from cairnfs.observe.counters import Counters
 from cairnfs.rpc.caller import Caller
 from cairnfs.safeguards import Safeguards
@@ -71,6 +71,8 @@ class Reign:
     """Why the metadata store is of no use any more."""
     rolled_back: str = ""
     """Rule 22: why this master's metadata seem to be older than the cluster: no deletion then."""
+    restored: RestoredRow | None = None
+    """From which backup the metadata came last."""
     _counter: int = 0
 
     # ------------------------------------------------------------------ time and numbers
@@ -87,6 +89,35 @@ class Reign:
     def highest_version(self) -> ChunkVersion:
         """No replica can have a higher one, unless metadata were rolled back."""
         return ChunkVersion(self.epoch, self._counter)
+
+    @property
+    def holds_newer(self) -> bool:
+        """Rules 22 and 23: metadata came from a backup; nobody has said yet that what is newer may be deleted."""
+        return self.restored is not None and not self.restored.accepted_ns
+
+    def is_newer(self, held: Held, handle: ChunkHandle, row: ChunkRow | PurgedRow | None) -> bool:
+        """True if a replica was made or changed after the backup that the metadata came from, as far as one can tell.
+
+        A raise that was given up before the backup looks the same: such a replica is held as well.
+        """
+        if self.restored is None or not self.holds_newer or held.version.epoch > self.restored.epoch:
+            return False
+        return handle >= self.restored.next_handle if row is None else held.version > row.version
+
+    def check_overwrites_nothing_newer(self, handle: ChunkHandle, row: ChunkRow, servers: Sequence[ServerId]) -> None:
+        """Let no raise make a replica equal to an older one while what is newer is held. Rule 23.
+
+        An open chunk's raise takes the newest that it finds; a closed one's takes what its record says.
+
+        Raises:
+            NoCopyError: one of `servers` has a newer replica.
+        """
+        if not self.holds_newer or not row.closed:
+            return
+        for server, held in self.inventory.holders(handle).items():
+            if server in servers and self.is_newer(held, handle, row):
+                why = "changed after the backup that was restored: it can be read, and written once that is accepted"
+                raise NoCopyError(chunk=handle, why=why)
 
     def copies_needed(self, goal: int) -> int:
         """Rule 19: with fewer members nothing is created or acked."""
@@ -139,11 +170,21 @@ class Reign:
             self.revoked[handle] = row.version
 
     def is_revoked(self, handle: ChunkHandle, row: ChunkRow) -> bool:
-        """True until a raise has given the chunk another version."""
+        """True until a raise has given the chunk another version.
+
+        A master that has just started knows it from reports alone: a raise of its predecessor may have gone no further
+        than a promise, and where a member has promised more, nobody can order the last result any more (rule 2).
+        """
         version = self.revoked.get(handle)
         if version is not None and version != row.version:
             del self.revoked[handle]
-        return version == row.version
+        return version == row.version or (not row.closed and self._is_promised_above(handle, row))
+
+    def _is_promised_above(self, handle: ChunkHandle, row: ChunkRow) -> bool:
+        holders = self.inventory.holders(handle)
+        return any(
+            (held := holders.get(server)) is not None and held.promised > row.version for server, _ in row.members
+        )
 
     def check_leads(self) -> None:
         """Raises NotLeaderError if this master was deposed, or what its store failed with."""

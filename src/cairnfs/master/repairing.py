@@ -257,11 +257,14 @@ class Repairing:
         reign = self._reign
         now_s = reign.now_s()
         current = [one.server for one in reign.current(row, handle)]
+        holders = reign.inventory.holders(handle)
         members = [server for server, _ in row.members if server not in current]
         return [
             server
-            for server in dict.fromkeys([*members, *reign.inventory.holders(handle)])
-            if server not in current and reign.sessions.is_live(server, now_s)
+            for server in dict.fromkeys([*members, *holders])
+            if server not in current
+            and reign.sessions.is_live(server, now_s)
+            and not (server in holders and reign.is_newer(holders[server], handle, row))
         ]
 
     async def _take_back(self, handle: ChunkHandle) -> None:

@@ -115,6 +115,7 @@ class Master:
             epoch=epoch,
         )
         with store.read() as view:
+            restored = tables.get_restored(view)
             for server, row in read.servers(view):
                 sessions.known[server] = Known(row.address, row.rack)
         return Reign(
@@ -132,6 +133,7 @@ class Master:
             exclusions=Exclusions(sessions, started_s=started_s),
             leases=Leases(lease_s=config.lease_s),
             started_s=started_s,
+            restored=restored,
         )
 
     def _put_together(self, reign: Reign) -> Server:

@@ -88,6 +88,8 @@ class StatusPage:
             safe_start=not self._repairing.is_safe(),
             missing_handles=list(seen.missing_handles),
             warnings=warnings,
+            servers_reported=len(reign.sessions.known) - len(reign.sessions.unheard()),
+            chunks_reported=reign.inventory.chunks,
         )
 
     def _strangers(self) -> list[str]:

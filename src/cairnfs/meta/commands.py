@@ -167,6 +167,13 @@ class PurgeDone(Command[Done], kw_only=True):
     handles: list[ChunkHandle]
 
 
+class AcceptRestore(Command[Done], kw_only=True):
+    """What is newer than the backup that these tables came from may be deleted from now on; nothing if nothing is held.
+
+    Rule 22: an operator's word.
+    """
+
+
 class ForgetClients(Command[Forgotten], kw_only=True):
     """Forget results of clients not heard since `before_ns`, and clients not heard since `removed_before_ns`."""
 

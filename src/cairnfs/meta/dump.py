@@ -4,7 +4,7 @@
     {"table": "inodes", "key": "00..01", "value": "9b.."}           a row a line, both in hex; tables in order
     {"rows": 4711, "crc": "89abcdef"}                               last: CRC32C of all lines before it
 
-Pure but for the views. The identity is loaded last, so that a load that broke off has left no cluster behind.
+Pure but for the views. Whoever loads makes a store aside, and gives it its name when the last line was right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,18 @@ import msgspec
 
 from cairnfs.checksum import crc32c
 from cairnfs.errors import FormatError
-from cairnfs.meta.tables import FORMAT, IDENTITY_KEY, META, TABLES, read_identity
+from cairnfs.meta.tables import FORMAT, TABLES, read_identity
 from cairnfs.meta.views import MetaRead, MetaWrite
+from cairnfs.units import MIB
 
 COORDINATOR_TABLE = "solo"
 """The epoch counter of `env.solo`: no number is used twice after a load either (rule 1)."""
 DUMPED = (*TABLES, COORDINATOR_TABLE)
+
+
+_KEY_BYTES_MAX = 500
+LINE_BYTES_MAX = 16 * MIB
+"""Longest line: far above the largest row in hex. Rule 27."""
 
 
 class _First(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,10 +52,6 @@ class Row:
     table: str
     key: bytes
     value: bytes
-
-    @property
-    def is_identity(self) -> bool:
-        return (self.table, self.key) == (META, IDENTITY_KEY)
 
 
 def dump(view: MetaRead) -> Iterator[bytes]:
@@ -84,6 +86,8 @@ def parse(lines: Iterable[bytes], where: str) -> Iterator[Row]:
     crc, rows, ended = 0, -1, False
     for number, line in enumerate(lines, 1):
         try:
+            if len(line) >= LINE_BYTES_MAX:
+                raise FormatError(where=where, why=f"line {number} is longer than {LINE_BYTES_MAX} bytes")
             if ended:
                 raise FormatError(where=where, why=f"line {number}: something stands behind the end")
             if rows < 0:
@@ -113,12 +117,9 @@ def _check_first(first: _First, where: str) -> None:
 def _row(row: _Row) -> Row:
     if row.table not in DUMPED:
         raise ValueError(f"unknown table {row.table!r}")
+    if not 0 < len(row.key) <= 2 * _KEY_BYTES_MAX:
+        raise ValueError(f"a key of {len(row.key) // 2} bytes")
     return Row(row.table, bytes.fromhex(row.key), bytes.fromhex(row.value))
-
-
-def is_empty(view: MetaRead) -> bool:
-    """True if nothing was ever stored."""
-    return not any(view.count(table) for table in DUMPED)
 
 
 def load(txn: MetaWrite, rows: Iterable[Row]) -> None:

@@ -12,6 +12,7 @@ from cairnfs.ids import (
     ChunkVersion,
     ClientId,
     DiskId,
+    Epoch,
     InodeId,
     Sequence,
     ServerId,
@@ -239,6 +240,25 @@ class ClientForgotten(Part, tag=32):
     removed: bool
 
 
+# ------------------------------------------------------------------ restored from a backup
+
+
+class Restored(Part, tag=40):
+    """The tables are those of a backup; `next_inode` and `next_handle` leap over all that was given out after it."""
+
+    taken_ns: int
+    now_ns: int
+    epoch: Epoch
+    next_inode: InodeId
+    next_handle: ChunkHandle
+
+
+class RestoreAccepted(Part, tag=41):
+    """An operator said that replicas newer than the backup may be deleted. Rule 22."""
+
+    now_ns: int
+
+
 Record = (
     InodeMade
     | EntryMoved
@@ -262,4 +282,6 @@ Record = (
     | ServerSeen
     | ResultKept
     | ClientForgotten
+    | Restored
+    | RestoreAccepted
 )

@@ -1,7 +1,7 @@
 """The tables of the metadata store: names, keys (big endian, so that order is numeric) and rows (MessagePack arrays).
 
     table        key                          row
-    meta         "identity", "counters", "log"  Identity, Counters, LogState
+    meta         "identity", "counters", "log", "restored"  Identity, Counters, LogState, RestoredRow
     inodes       inode u64                    InodeRow
     entries      parent u64, name             inode u64, kind u8
     chunks_of    inode u64, index u64         handle u64
@@ -47,6 +47,7 @@ from cairnfs.ids import (
     ChunkVersion,
     ClusterId,
     DiskId,
+    Epoch,
     InodeId,
     Sequence,
     ServerId,
@@ -67,7 +68,7 @@ TABLES = (
     RESULTS, CLIENTS, SERVERS, PURGED, LOG,
 )  # fmt: skip
 
-IDENTITY_KEY, COUNTERS_KEY, LOG_KEY = b"identity", b"counters", b"log"
+IDENTITY_KEY, COUNTERS_KEY, LOG_KEY, RESTORED_KEY = b"identity", b"counters", b"log", b"restored"
 
 U64, U64X2, U64X3, ENTRY = Struct(">Q"), Struct(">QQ"), Struct(">QQQ"), Struct(">QB")
 TOP = (1 << 64) - 1
@@ -198,6 +199,22 @@ class LogState(Part):
     chain: int = 0
 
 
+class RestoredRow(Part):
+    """These tables came from a backup: what the cluster did after it, they do not know. Rules 22 and 23."""
+
+    taken_ns: int
+    """When the backup was made."""
+    restored_ns: int
+    epoch: Epoch
+    """Above those of all masters before the restore, below those of all after it: tells their versions apart."""
+    next_inode: InodeId
+    """Of the backup, as the next two: what is not below was made after it, by somebody whom nobody remembers."""
+    next_handle: ChunkHandle
+    log_index: int
+    accepted_ns: int = 0
+    """When an operator said that what is newer may be deleted; 0: it is held."""
+
+
 Row = TypeVar("Row", bound=Part)
 encode = msgspec.msgpack.Encoder().encode
 decode_inode = msgspec.msgpack.Decoder(InodeRow).decode
@@ -208,6 +225,7 @@ decode_purged = msgspec.msgpack.Decoder(PurgedRow).decode
 decode_client = msgspec.msgpack.Decoder(ClientRow).decode
 decode_server = msgspec.msgpack.Decoder(ServerRow).decode
 decode_log_state = msgspec.msgpack.Decoder(LogState).decode
+_decode_restored = msgspec.msgpack.Decoder(RestoredRow).decode
 _decode_identity = msgspec.msgpack.Decoder(Identity).decode
 _decode_format = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
@@ -306,6 +324,16 @@ def get_log_state(view: MetaRead) -> LogState:
 
 def put_log_state(txn: MetaWrite, state: LogState) -> None:
     txn.put(META, LOG_KEY, encode(state))
+
+
+def get_restored(view: MetaRead) -> RestoredRow | None:
+    """Return from which backup the tables came last; None if they never did."""
+    raw = view.get(META, RESTORED_KEY)
+    return None if raw is None else _decode_restored(raw)
+
+
+def put_restored(txn: MetaWrite, row: RestoredRow) -> None:
+    txn.put(META, RESTORED_KEY, encode(row))
 
 
 # ------------------------------------------------------------------ the beginning

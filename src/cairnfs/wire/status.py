@@ -1,6 +1,8 @@
 """A read-only picture of the cluster: client → master or chunkserver; for the command line and the web page."""
 
 from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.tables import html_table
+from cairnfs.units import format_size
 from cairnfs.wire.base import U63, Address, LengthInChunk, Part, Reply, Request
 from cairnfs.wire.common import ChunkIndex, Durability, Path
 from cairnfs.wire.membership import DiskReport
@@ -70,6 +72,20 @@ class ClusterStatus(Reply, tag=0x181):
     missing_handles: list[ChunkHandle] = []
     """Some of them, for messages."""
     warnings: list[str] = []
+    servers_reported: U63 = 0
+    """Of `servers`, how many have told all that they hold since the master started."""
+    chunks_reported: U63 = 0
+    """Chunks of which a replica was reported since then (also of chunks that no file uses)."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (server.address, server.state, server.rack, server.replicas,
+             format_size(sum(disk.free for disk in server.disks)))
+            for server in self.servers
+        ]  # fmt: skip
+        at_risk = self.chunks_missing + self.chunks_one_copy
+        title = f"{self.files} files, {self.chunks} chunks: {at_risk} at risk, {self.chunks_below_goal} below goal"
+        return html_table(("chunkserver", "state", "rack", "replicas", "free"), rows, title=title)
 
 
 class GetStatus(Request[ClusterStatus], tag=0x81):

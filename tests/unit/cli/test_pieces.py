@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cairnfs.cli.common import address_of, plain, remote
 from cairnfs.cli.content import _start_of_last_lines
-from cairnfs.cli.copying import _part
 from cairnfs.cli.health import Health, judge
+from cairnfs.client.transfer_plan import part_name
 from cairnfs.errors import BadNameError
 from cairnfs.ids import ChunkVersion, Epoch
 from cairnfs.observe.logs import LogFormat, start_logging
@@ -47,10 +47,10 @@ def test_a_relative_path_is_refused():
 
 
 def test_a_long_name_has_a_part_name_that_is_short_enough():
-    part = _part("/folder/" + "n" * 255)
+    part = part_name("/folder/" + "n" * 255, 7)
     assert part.startswith("/folder/.nnn")
     assert len(part.rpartition("/")[2].encode()) <= 255
-    assert _part("local") == ".local.part"
+    assert part_name("local", 7) == ".local.00000007.part"
 
 
 def test_json_has_words_for_versions_structs_and_odd_names():

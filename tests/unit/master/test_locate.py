@@ -6,6 +6,7 @@ import pytest
 from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.errors import ChunkFullError, NotFoundError, NotLeaderError
+from cairnfs.ids import ChunkVersion
 from cairnfs.sim.world import pass_time
 from cairnfs.wire.locations import LeaseChunk
 from cairnfs.wire.master_orders import Open, Promise
@@ -181,3 +182,25 @@ def test_an_append_to_a_chunk_with_one_member_left_is_told_at_once_to_go_on_in_t
                 await it.call(LeaseChunk(inode=created.attributes.inode, index=0, append=True))
 
     run(go)
+
+
+def test_after_a_restart_of_the_master_a_lease_that_a_promise_has_ended_is_not_granted_again():
+    """Rule 2: the raise of a master that died may have gone no further than one promise."""
+
+    async def go():
+        async with master_cluster() as it:
+            created = await it.written()
+            await it.stop_master()
+            it.servers[0].replicas[created.first.handle].promised = above(created.first.version)
+            await it.start_master()
+            for one in it.servers:
+                await one.join()
+            place = await it.lease(created.attributes.inode)
+            assert place.version > above(created.first.version)
+            assert len(place.members) == 3
+
+    run(go)
+
+
+def above(version):
+    return ChunkVersion(version.epoch, version.counter + 1)

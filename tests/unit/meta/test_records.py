@@ -40,6 +40,8 @@ SAMPLES = [
     r.ServerSeen(server=0x11, boot=0x12, address="a:1", rack="r", disks=[0x41], now_ns=1_000),
     r.ResultKept(client=0x51, sequence=4, lowest=3, now_ns=1_000, result=b"\0\x91\xcd\x01\x00"),
     r.ClientForgotten(client=0x51, removed=False),
+    r.Restored(taken_ns=1_000, now_ns=2_000, epoch=1 << 21, next_inode=1 << 22, next_handle=1 << 23),
+    r.RestoreAccepted(now_ns=3_000),
     t.Identity(
         format=1, cluster="0123456789abcdef" * 2, chunk_bytes=1 << 26, block_bytes=1 << 16, copies_min=2, made_ns=1
     ),
@@ -56,6 +58,9 @@ SAMPLES = [
     t.PurgedRow(version=(7, 2), purged_ns=1_000, members=MEMBERS, barrier=(7, 4)),
     t.ClientRow(lowest=3, highest=4, heard_ns=1_000),
     t.ServerRow(boot=0x12, address="a:1", rack="r", disks=[0x41], seen_ns=1_000),
+    t.RestoredRow(
+        taken_ns=1_000, restored_ns=2_000, epoch=1 << 21, next_inode=6, next_handle=11, log_index=5, accepted_ns=3_000
+    ),
     t.LogState(first=1, next=3, size_bytes=100, base_chain=0, chain=0xAABBCCDD),
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from cairnfs.meta import records
-from cairnfs.meta.apply import attributes, chunks, clients, files, folders, snapshots, trash
+from cairnfs.meta.apply import attributes, chunks, clients, files, folders, restores, snapshots, trash
 from cairnfs.meta.views import MetaWrite
 
 _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
@@ -34,6 +34,8 @@ _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
     records.ServerSeen: clients.server_seen,
     records.ResultKept: clients.result_kept,
     records.ClientForgotten: clients.client_forgotten,
+    records.Restored: restores.restored,
+    records.RestoreAccepted: restores.restore_accepted,
 }
 assert len(_APPLY) == len(get_args(records.Record)), "every kind of record has its function"
 
