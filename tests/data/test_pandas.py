@@ -54,7 +54,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(url, fs, root):
             raise ZeroDivisionError
 
     FRAME.to_csv(f"{url}/t.csv", index=False)
-    with pytest.raises(ZeroDivisionError), fs.open(f"{root}/t.csv", "wb") as file:
+    with pytest.raises(ZeroDivisionError), fs.open(f"{root}/t.csv", "w") as file:
         pd.DataFrame({"n": [1, Broken()]}).to_csv(file)
     assert len(pd.read_csv(f"{url}/t.csv")) == len(FRAME)
     assert fs.ls(root, detail=False) == [f"{root}/t.csv"]

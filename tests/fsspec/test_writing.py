@@ -59,11 +59,11 @@ def test_a_file_is_replaced_when_the_new_one_is_closed(fs, root, names, cluster)
 
 def write_and_fail(fs, path, mode="wb"):
     with fs.open(path, mode, block_size=1000) as file:
-        file.write(b"1" * 5000)
+        file.write(b"1" * 5000 if "b" in mode else "1" * 5000)
         raise Interrupted
 
 
-@pytest.mark.parametrize("mode", ["wb", "xb"])
+@pytest.mark.parametrize("mode", ["wb", "xb", "w", "xt"])
 def test_a_with_block_that_ends_by_an_error_leaves_nothing(fs, root, names, mode):
     with pytest.raises(Interrupted):
         write_and_fail(fs, f"{root}/a", mode)

@@ -16,8 +16,10 @@ fsspec finds the class by the entry point of this package; nothing has to be imp
 
 Promises, beyond those of docs/CONSISTENCY.md:
     1. A file that is written appears, or replaces the one of before, in one step, when it is closed (or its transaction
-       is committed). Until then nobody sees it; if writing fails, or a `with` block ends by an error, nobody ever does.
-       Appending ("ab") is the exception: its bytes are seen as they come, and are there after `flush`.
+       is committed). Until then nobody sees it; if writing fails, or the `with` block of `fs.open` ends by an error,
+       nobody ever does. `fsspec.open`, compression, and tools that open a URL themselves close a file after an error
+       as if all were well: then the part has the name. Appending ("ab") is the exception: its bytes are seen as they
+       come, and are there after `flush`.
     2. A reader keeps the file that it opened: removed or replaced meanwhile, it is read to its end all the same while
        the trash keeps it; then the reader gets FileNotFoundError. A file that another program cuts short or writes anew
        in its place gives an OSError (ESTALE). Only single bytes that are overwritten in place are seen as they come.

@@ -212,6 +212,17 @@ async def _put(sink: Sink, data: bytes, *, final: bool, named: bool) -> None:
         await sink.commit()
 
 
+class CairnTextFile(io.TextIOWrapper):
+    """Text over a file for blocking code."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and isinstance(self.buffer, CairnFile) and self.buffer.mode != "rb":
+            self.buffer.discard()
+        self.close()
+
+
 class CairnStreamedFile(AbstractAsyncStreamedFile):  # type: ignore[misc]
     """A file for code that awaits, without a cache. Made by `CairnFileSystem.open_async`."""
 

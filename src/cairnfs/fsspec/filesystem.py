@@ -25,7 +25,7 @@ from cairnfs.client.file import File
 from cairnfs.client.filling import filled
 from cairnfs.client.window import side_by_side
 from cairnfs.errors import BadRequestError, CairnError, IsFolderError
-from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, Pinned, check_mode
+from cairnfs.fsspec.files import CairnFile, CairnStreamedFile, CairnTextFile, Pinned, check_mode
 from cairnfs.fsspec.literal import is_literal, literal_copies
 from cairnfs.fsspec.names import NamesFileSystem
 from cairnfs.fsspec.transfers import Progress, fetch, on_thread, opened, send, stream
@@ -231,6 +231,13 @@ class CairnFileSystem(NamesFileSystem):
                 await fetch(source, os.fspath(lpath), callback)
 
     # ------------------------------------------------------------------ open files
+
+    def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        """Return an open file; also one of text is dropped if its `with` block ends by an error."""
+        if "b" in mode:
+            return super().open(path, mode, **kwargs)
+        text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+        return CairnTextFile(super().open(path, mode.replace("t", "") + "b", **kwargs), **text)
 
     def _open(
         self,
