@@ -102,6 +102,30 @@ def test_exclusive_files_lose_a_race_without_a_trace(fs, root, names):
     assert fs.cat(f"{root}/a") == b"theirs"
 
 
+def test_of_two_writers_of_one_file_the_last_to_close_wins_whole(fs, root, names):
+    path = f"{root}/a"
+    with fs.open(path, "wb", block_size=1000) as first:
+        first.write(b"1" * 5000)
+        with fs.open(path, "wb", block_size=1000) as second:
+            second.write(b"2" * 3000)
+        assert fs.cat(path) == b"2" * 3000
+        first.write(b"1" * 100)
+    assert fs.cat(path) == b"1" * 5100
+    assert names() == ["a"]
+
+
+def test_what_two_append_to_one_file_is_all_there(fs, root):
+    path = f"{root}/a"
+    with fs.open(path, "ab") as first, fs.open(path, "ab") as second:
+        for number in range(20):
+            first.write(f"first {number}\n".encode())
+            first.flush()
+            second.write(f"second {number}\n".encode())
+            second.flush()
+    lines = fs.cat(path).decode().splitlines()
+    assert sorted(lines) == sorted(f"{who} {number}" for who in ("first", "second") for number in range(20))
+
+
 @pytest.mark.parametrize("mode", ["r+b", "w+b", "rb+", "z"])
 def test_modes_that_files_cannot_have_are_refused(fs, root, mode):
     with pytest.raises(ValueError, match="expected one of rb, wb, xb, ab"):
