@@ -6,7 +6,7 @@ can store can be stored here.
 
 import os
 
-from cairnfs.errors import BadNameError
+from cairnfs.errors import BadNameError, NameTooLongError
 from cairnfs.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -19,7 +19,7 @@ def parse_path(path: AnyPath) -> bytes:
     """Return the normal form of an absolute path; `.`, `//` and `..` are folded as text.
 
     Raises:
-        BadNameError: relative, NUL inside, lone surrogates, a name over 255 bytes or a path over 4096.
+        BadNameError: relative, NUL inside, lone surrogates. NameTooLongError: a name over 255 bytes, a path over 4096.
     """
     try:
         raw = os.fsencode(path)
@@ -45,7 +45,7 @@ def check_path(path: bytes) -> None:
         BadNameError: with the reason.
     """
     if len(path) > PATH_BYTES_MAX:
-        raise BadNameError(path=show(path[:64]) + "...", why=f"path is over {PATH_BYTES_MAX} bytes")
+        raise NameTooLongError(path=show(path[:64]) + "...", why=f"path is over {PATH_BYTES_MAX} bytes")
     if not path.startswith(b"/"):
         raise BadNameError(path=show(path), why="a path starts with /")
     if path != ROOT:
@@ -62,7 +62,7 @@ def check_name(name: bytes) -> None:
     if name in (b"", b".", b".."):
         raise BadNameError(path=show(name), why="not a name of a file or folder")
     if len(name) > NAME_BYTES_MAX:
-        raise BadNameError(path=show(name[:64]) + "...", why=f"name is over {NAME_BYTES_MAX} bytes")
+        raise NameTooLongError(path=show(name[:64]) + "...", why=f"name is over {NAME_BYTES_MAX} bytes")
     if b"\0" in name or b"/" in name:
         raise BadNameError(path=show(name), why="a name has no NUL and no /")
 

@@ -66,6 +66,10 @@ class BlockingNames(Hops):
         """Return the text of a symlink."""
         return self._run(lambda fs: fs.readlink(path), timeout=timeout)
 
+    def realpath(self, path: AnyPath, *, timeout: float | None = None) -> str:
+        """Return the path of what is at `path`, with all symlinks resolved."""
+        return self._run(lambda fs: fs.realpath(path), timeout=timeout)
+
     # ------------------------------------------------------------------ changing names
 
     def mkdir(

@@ -101,9 +101,10 @@ class Connection:
 
     async def _first_contact(self) -> ClusterInfo:
         failed: CairnError | None = None
+        patience_s = min(_FIRST_CONTACT_S, self.config.meta_timeout_s)
         for master in self._masters:
             try:
-                info = await self.caller.call(master, GetClusterInfo(), timeout_s=_FIRST_CONTACT_S)
+                info = await self.caller.call(master, GetClusterInfo(), timeout_s=patience_s)
                 self._leader = master
                 return info
             except (ConnectError, ConnectionLostError) as error:

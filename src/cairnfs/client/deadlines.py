@@ -20,8 +20,9 @@ T = TypeVar("T")
 _READS = {
     "cat", "chunk_table", "complete", "connect", "counters", "data", "data_ranges", "deletions", "du", "exists",
     "free", "glob", "info", "isdir", "isfile", "islink", "listdir", "ls", "lstat", "pread", "pread_stale",
-    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "records", "replica_info",
-    "restored_ns", "scandir", "server_counters", "size", "stat", "status", "trash", "wait_longer", "walk",
+    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "realpath", "records",
+    "replica_info", "restored_ns", "scandir", "server_counters", "size", "stat", "status", "trash",
+    "wait_longer", "walk",
 }  # fmt: skip
 """They change nothing. Whatever is not named here may have changed something when its time is up."""
 _NOT_TIMED = {"upload", "download", "copytree", "transfer"}

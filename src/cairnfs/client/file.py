@@ -22,7 +22,7 @@ from cairnfs.client.modes import Mode
 from cairnfs.client.readahead import ReadAhead
 from cairnfs.client.writing import Writer
 from cairnfs.errors import BadRequestError
-from cairnfs.ids import InodeId
+from cairnfs.ids import ChunkHandle, InodeId
 from cairnfs.limits import PIECE_BYTES
 
 _READ_ALL_STEP = 4 * PIECE_BYTES
@@ -90,6 +90,18 @@ class File:
         self._check_open()
         await self._writer.flush()
         return await self._core.lengths.of_inode(self.inode)
+
+    async def first_chunk(self, length: int | None = None) -> ChunkHandle | None:
+        """Return the handle of the first chunk; None while there is none. It changes when the file is written anew.
+
+        `length`: the caller has just read from a file that was so long. If that is one chunk, its place is known.
+        """
+        self._check_open()
+        if length is not None and length <= self._core.connection.geometry.chunk_bytes:
+            known = await self._core.locations.find(self.inode, 0)
+        else:
+            known = (await self._core.locations.ask(self.inode, 0)).known
+        return None if known is None else known.place.handle
 
     async def wait_longer(self, length: int, *, wait_s: float) -> int:
         """Wait until the file is longer than `length`, or was cut shorter, at most `wait_s`; return how long it is.

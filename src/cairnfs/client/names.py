@@ -160,6 +160,10 @@ class Names(Limited):
             raise NotFoundError(path=show(parse_path(path)))
         return show(status.attributes.target)
 
+    async def realpath(self, path: AnyPath) -> str:
+        """Return the path of what is at `path`, with all symlinks resolved."""
+        return show((await self._status(path)).path)
+
     # ------------------------------------------------------------------ changing
 
     def _once(self) -> AbstractContextManager[Once]:

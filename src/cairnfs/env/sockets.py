@@ -43,11 +43,16 @@ async def _resolve(address: str, *, passive: bool) -> list[_Target]:
     """Return the targets of an address, best first. Raises BadRequestError, socket.gaierror."""
     host, port = split_address(address)
     flags = socket.AI_PASSIVE if passive else 0
-    found = _numeric(host, port, flags)
-    if not found:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]
+    found = _numeric(host, port, flags) or await _look_up(host, port, flags)
+    return [(family, where) for family, _, _, _, where in found]
+
+
+async def _look_up(host: str, port: int, flags: int) -> list[Any]:
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except RuntimeError:
+        # The interpreter is ending and gives no more threads; a file that is closed now may still need a connection.
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
 
 
 def _allowed_buffer(kind: str) -> int:

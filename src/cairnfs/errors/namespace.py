@@ -128,3 +128,11 @@ class UnsureError(CairnError):
 
     def __str__(self) -> str:
         return f"{self.what} may or may not have happened: its result is no longer known"
+
+
+@dataclass(eq=False, kw_only=True)
+class NameTooLongError(BadNameError):
+    """The name is over 255 bytes, or the path over 4096: programs try a shorter one."""
+
+    code = 2012
+    number = errno.ENAMETOOLONG

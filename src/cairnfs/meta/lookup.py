@@ -5,7 +5,7 @@ Paths of requests are in normal form; the targets of symlinks are any text.
 
 from dataclasses import dataclass
 
-from cairnfs.errors import BadNameError, LoopError, NotFolderError, NotFoundError
+from cairnfs.errors import LoopError, NameTooLongError, NotFolderError, NotFoundError
 from cairnfs.ids import ROOT_INODE, InodeId
 from cairnfs.limits import NAME_BYTES_MAX, SYMLINKS_MAX
 from cairnfs.meta.tables import get_entry, the_inode
@@ -110,7 +110,7 @@ def _missing(path: bytes, name: bytes, rest: list[bytes]) -> list[bytes]:
 def _entry(view: MetaRead, folder: InodeId, name: bytes) -> tuple[InodeId, Kind] | None:
     # A symlink may lead to a longer name than a key can hold.
     if len(name) > NAME_BYTES_MAX:
-        raise BadNameError(path=show(name[:64]) + "...", why=f"name is over {NAME_BYTES_MAX} bytes")
+        raise NameTooLongError(path=show(name[:64]) + "...", why=f"name is over {NAME_BYTES_MAX} bytes")
     return get_entry(view, folder, name)
 
 

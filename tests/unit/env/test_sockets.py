@@ -57,6 +57,22 @@ def test_a_name_is_tried_at_all_its_addresses(make_world):
 
 
 @WORLDS
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_addresses_are_found_without_threads(make_world, host):
+    """Goal: at the end of the interpreter there are none any more, and a file may still have to be closed."""
+
+    async def scenario():
+        network = SocketNetwork()
+        listener = await network.listen("127.0.0.1:0", Collector)
+        await asyncio.get_running_loop().shutdown_default_executor()
+        near = await network.connect(f"{host}:{split_address(listener.address)[1]}", Collector, timeout_s=5)
+        near.close()
+        await listener.close()
+
+    make_world(None).run(scenario())
+
+
+@WORLDS
 def test_without_descriptors_accepting_rests_and_goes_on_later(make_world, caplog):
     async def scenario():
         accepted = []
