@@ -16,14 +16,17 @@ from typing import IO, Any, Literal, TypeVar, overload
 from cairnfs.checksum import Buffer
 from cairnfs.client.blocking import PROCESS, Ground
 from cairnfs.client.blocking_files import AnyFile, RawFile, TextSettings, wrap
+from cairnfs.client.blocking_records import BlockingRecordWriter
+from cairnfs.client.codecs import Codec
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client as AsyncClient
-from cairnfs.client.framing import Record
 from cairnfs.client.modes import parse_mode
-from cairnfs.client.records import RecordWriter
+from cairnfs.client.record_writer import RecordWriter
+from cairnfs.client.records import Record, RecordOptions
 from cairnfs.client.stats import DirEntry, Space, Stat, Trashed, Usage
 from cairnfs.config import ClientConfig
 from cairnfs.ids import NO_SERVER
+from cairnfs.limits import RECORDS_PENDING_BYTES
 from cairnfs.paths import AnyPath
 from cairnfs.wire.operating import HeldDeletions
 from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo
@@ -32,22 +35,6 @@ T = TypeVar("T")
 
 _BATCH = 256
 """Items of an iteration fetched in one hop."""
-
-
-class BlockingRecordWriter:
-    """`RecordWriter` without await."""
-
-    def __init__(self, inner: RecordWriter, ground: Ground) -> None:
-        self._inner = inner
-        self._ground = ground
-        self.path = inner.path
-
-    def __repr__(self) -> str:
-        return repr(self._inner)
-
-    def append(self, data: Buffer) -> int:
-        """Append one record; return the offset of its frame. Durable when this returns."""
-        return self._ground.run(self._inner.append(data))
 
 
 class Client:
@@ -114,6 +101,14 @@ class Client:
             return client.file_of(file.inode, file.name, mode.replace("w", "r+").replace("x", "r+").replace("++", "+"))
 
         return self.ground.run(job())
+
+    async def reopened_writer(
+        self, writer: RecordWriter, codec: Codec | str | None, *, pending_bytes_max: int
+    ) -> RecordWriter:
+        """Return a new writer to the same file for this life. Called on the loop."""
+        client = self._present()
+        await client.connect()
+        return client.record_writer_of(writer.inode, writer.path, codec, pending_bytes_max=pending_bytes_max)
 
     def connect(self) -> None:
         """Reach the master now. Raises ConnectError, whose text says how to start a cluster."""
@@ -215,13 +210,27 @@ class Client:
         """Append one record atomically, at least once; return its offset. Durable when this returns. Contract 2."""
         return self._run(lambda fs: fs.append(path, data, create=create))
 
-    def append_writer(self, path: AnyPath) -> BlockingRecordWriter:
-        """Return a writer of self-checking records: readers skip damage and see each record once."""
-        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path)), self.ground)
+    def append_writer(
+        self, path: AnyPath, codec: Codec | str | None = None, *, pending_bytes_max: int = RECORDS_PENDING_BYTES
+    ) -> BlockingRecordWriter:
+        """Return a writer of self-checking records, with a codec for values that are no bytes. Close it, or flush."""
+        inner = self._run(lambda fs: fs.append_writer(path, codec, pending_bytes_max=pending_bytes_max))
+        return BlockingRecordWriter(self, inner, codec, pending_bytes_max=pending_bytes_max)
 
-    def records(self, path: AnyPath, start: int = 0) -> Iterator[Record]:
-        """Yield the records of a file, each once, without padding, holes and damage."""
-        return self._iterate(lambda fs: fs.records(path, start))
+    def records(
+        self,
+        path: AnyPath,
+        from_offset: int = 0,
+        *,
+        from_position: str | None = None,
+        follow: bool = False,
+        codec: Codec | str | None = None,
+        skip_undecodable: bool = False,
+    ) -> Iterator[Record]:
+        """Yield the records of a file, each once, and with `follow` those to come; see `filesystem.Client.records`."""
+        options = RecordOptions(from_offset, from_position, follow, codec, skip_undecodable)
+        for batch in self._iterate(lambda fs: fs.record_batches(path, options), batch=1):
+            yield from batch
 
     def du(self, path: AnyPath = "/") -> Usage:
         """Add up what is below `path`."""
@@ -254,7 +263,6 @@ class Client:
         return self._iterate(lambda fs: fs.scandir(path))
 
     def listdir(self, path: AnyPath = "/") -> list[str]:
-        """Return the names in a folder, in byte order."""
         return self._run(lambda fs: fs.listdir(path))
 
     def walk(self, top: AnyPath = "/") -> Iterator[tuple[str, list[str], list[str]]]:
