@@ -10,7 +10,6 @@ starts anew: clients and files notice by the process id and reconnect at their n
 
 import asyncio
 import atexit
-import io
 import logging
 import os
 import sys
@@ -74,13 +73,22 @@ class Abandoned(Protocol):
         """Leave nothing behind; the process ends, and its servers with it."""
 
 
+class Closable(Protocol):
+    """A file or writer that must be closed before the process ends."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class _Process:
     """What belongs to one process and must not survive a fork."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.thread: LoopThread | None = None
-        self.open_files: weakref.WeakValueDictionary[int, io.IOBase] = weakref.WeakValueDictionary()
+        self.open_files: weakref.WeakValueDictionary[int, Closable] = weakref.WeakValueDictionary()
         self.clusters: weakref.WeakSet[Abandoned] = weakref.WeakSet()
 
 
@@ -131,7 +139,7 @@ class Ground(Protocol):
         """Return an asynchronous client for this life. Called on the loop."""
         ...
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         """Close `file` before the loop ends for good, if it is open then."""
         ...
 
@@ -153,7 +161,7 @@ class ProcessGround:
         uid, gid = owner()
         return Client(world(), config, uid=uid, gid=gid)
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         _process.open_files[id(file)] = file
 
 
@@ -172,6 +180,6 @@ def _close_all() -> None:
             try:
                 file.close()
             except (CairnError, OSError, ValueError):
-                logger.exception("file not closed at exit name=%s", getattr(file, "name", "?"))
+                logger.exception("file not closed at exit name=%s", getattr(file, "name", file))
     for cluster in list(_process.clusters):
         cluster.abandon()
