@@ -55,6 +55,10 @@ def judge(
         worth = Worth.CURRENT
     if worth in (Worth.CURRENT, Worth.UNSEALED):
         return Verdict(worth, barriers) if barriers else _PLAINLY[worth]
+    if worth is Worth.RESTARTED and report.closed and report.version == row.version:
+        # Its primary has closed it, and whoever tells us is still on the way: nothing was lost with the boot, and once
+        # the record says closed, nothing would take the exclusion back.
+        return Verdict(worth, barriers)
     if worth is Worth.RESTARTED:
         below = after(row.version)
     elif report.version < row.version:

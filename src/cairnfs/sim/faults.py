@@ -213,6 +213,8 @@ class Faults:
     async def _disk_error(self, fault: Fault) -> None:
         """One operation fails, of whatever kind comes first; the server is started again after a while."""
         kind: Kind = random.Random(fault.dice).choice(("read", "write", "sync"))
+        if kind == "read" and self._holds_a_last_copy(fault):
+            kind = "sync"
         self._world.tree(fault.host, FOLDER).faults.fail(kind, once=True)
         await self._cluster.pause(fault.for_s)
         if self._world.is_up(fault.host):
@@ -235,7 +237,8 @@ class Faults:
     async def _broken_disk(self, fault: Fault) -> None:
         """The disk fails; later the host is started again with a disk that works, and has what was durable."""
         faults = self._world.tree(fault.host, FOLDER).faults
-        setattr(faults, random.Random(fault.dice).choice(("fail_writes", "fail_syncs", "fail_reads")), True)
+        way = random.Random(fault.dice).choice(("fail_writes", "fail_syncs", "fail_reads"))
+        setattr(faults, "fail_syncs" if way == "fail_reads" and self._holds_a_last_copy(fault) else way, True)
         await self._cluster.pause(fault.for_s)
         if self._world.is_up(fault.host):
             self._cluster.crash(fault.host, power=True)
@@ -249,6 +252,11 @@ class Faults:
         for _ in range(chance.choice((1, 1, 3)) if found else 0):
             node = chance.choice(found)
             node.flip(chance.randrange(len(node.data)))
+
+    def _holds_a_last_copy(self, fault: Fault) -> bool:
+        """True if what cannot be read there could be read nowhere: for the quarantine it is as good as rotten."""
+        files = self._world.tree(fault.host, FOLDER).walk()
+        return any(path.endswith(".dat") and not self._may_rot(path, fault) for path, _ in files)
 
     def _may_rot(self, path: str, fault: Fault) -> bool:
         if self._options.mode is Mode.BEYOND:

@@ -46,8 +46,8 @@ BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
 
 LYING = ("rot", "misdirected writes")
 LOSING = ("full disk", "broken disk", "disk error")
-"""A server whose disk has failed has lost its replicas, until it starts again. Where a disk lies as well it is the same
-one, or more copies would be gone than may be."""
+"""A server whose disk has failed has lost its replicas, until it starts again; those that could not be read, for good.
+Where a disk lies as well it is the same one, or more copies would be gone than may be."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
