@@ -10,13 +10,14 @@ starts anew: clients and files notice by the process id and reconnect at their n
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from cairnfs.client.filesystem import Client
@@ -55,6 +56,11 @@ class LoopThread:
             return future.result()
         finally:
             future.cancel()  # does nothing unless the wait was interrupted
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have the loop call `callback` soon. Nothing happens if it has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -103,13 +109,18 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(job: Coroutine[Any, Any, T]) -> T:
-    """Run `job` on the loop thread of this process, which is started if there is none."""
+def _thread() -> LoopThread:
+    """Return the loop thread of this process, which is started if there is none."""
     thread = _process.thread
     if thread is None:
         with _process.lock:
             thread = _process.thread = _process.thread or LoopThread()
-    return thread.run(job)
+    return thread
+
+
+def run(job: Coroutine[Any, Any, T]) -> T:
+    """Run `job` on the loop thread of this process."""
+    return _thread().run(job)
 
 
 def owner() -> tuple[int, int]:
@@ -127,6 +138,10 @@ class Ground(Protocol):
 
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         """Run `job` to its end. Raises ShutdownError if the loop has ended for good."""
+        ...
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have the loop call `callback` soon, without waiting for it."""
         ...
 
     def life(self) -> int:
@@ -149,6 +164,9 @@ class ProcessGround:
 
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return run(job)
+
+    def post(self, callback: Callable[[], object]) -> None:
+        _thread().post(callback)
 
     def life(self) -> int:
         """After a fork the sockets belong to the parent, and so do the client's id and sequences."""

@@ -1,6 +1,7 @@
 """Writers of records without await. Used by `blocking_client`."""
 
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ class BlockingRecordWriter:
         self._codec = codec
         self._pending_bytes_max = pending_bytes_max
         self._life = client.ground.life()
+        self._turn = threading.Lock()
         self.path = inner.path
         client.ground.close_at_exit(self)
 
@@ -42,17 +44,18 @@ class BlockingRecordWriter:
     ) -> None:
         self.close()
 
-    def _run(self, call: Callable[[RecordWriter], Awaitable[T]]) -> T:
-        async def job() -> T:
-            if self._life != self._client.ground.life():
-                self._inner = await self._client.reopened_writer(
-                    self._inner, self._codec, pending_bytes_max=self._pending_bytes_max
-                )
-                self._life = self._client.ground.life()
-                self._client.ground.close_at_exit(self)
-            return await call(self._inner)
+    def _live(self) -> RecordWriter:
+        """Return the writer of this life."""
+        if self._life != self._client.ground.life():
+            job = self._client.reopened_writer(self._inner, self._codec, pending_bytes_max=self._pending_bytes_max)
+            self._inner = self._client.ground.run(job)
+            self._turn = threading.Lock()
+            self._life = self._client.ground.life()
+            self._client.ground.close_at_exit(self)
+        return self._inner
 
-        return self._client.ground.run(job())
+    def _run(self, call: Callable[[RecordWriter], Coroutine[Any, Any, T]]) -> T:
+        return self._client.ground.run(call(self._live()))
 
     @property
     def closed(self) -> bool:
@@ -63,8 +66,17 @@ class BlockingRecordWriter:
         return self._run(lambda writer: writer.append(value))
 
     def put(self, value: Any) -> None:  # noqa: ANN401
-        """Take one record, to be appended with others; it is durable after `flush` or `close`."""
-        self._run(lambda writer: writer.put(value))
+        """Take one record, to be appended with others; it is durable after `flush` or `close`.
+
+        No hop to the loop's thread unless there is no room: the pump finds what lies in its queue.
+        """
+        writer = self._live()
+        data = writer.encoded(value)
+        with self._turn:
+            while not writer.offer(data):  # ends because the pump makes room, or fails
+                self._run(lambda writer: writer.room(len(data)))
+        if writer.is_idle:
+            self._client.ground.post(writer.start_pump)
 
     def flush(self) -> None:
         """Return when everything put is durable. Raises NotAppendedError: some is not; it may be called again."""

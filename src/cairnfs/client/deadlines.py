@@ -34,6 +34,7 @@ _LEFT = {
     "write_bytes": "the file may be there with none, some or all of the new bytes",
     "write_text": "the file may be there with none, some or all of the new bytes",
     "put": "this value was not taken",
+    "room": "this value was not taken",
     "copy": "the target may be there with none, some or all of the bytes",
     "write": "what was taken is kept by the file; flush, sync or close goes on",
     "pwrite": "what was taken is kept by the file; flush, sync or close goes on",
@@ -41,7 +42,7 @@ _LEFT = {
     "sync": "what is not synced is kept by the file; sync or close goes on",
     "close": "what is not synced is kept by the file or writer; close goes on",
 }
-_CALLED = {"record_batches": "records"}
+_CALLED = {"record_batches": "records", "room": "put"}
 """What the caller knows a call as."""
 _LEFT_ELSE = "it may have been carried out, whole, or may be yet"
 _LEFT_READ = "nothing was changed"

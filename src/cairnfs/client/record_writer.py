@@ -7,9 +7,11 @@ Natural batching: nobody waits for company, so a lone record goes at once, and u
 of one append stand one after the other; each checks itself, so readers need not know. Appends of many tasks go side by
 side: their caller waits anyway, and their primary puts them into one order (rule 10).
 
-A sequence is given once and sent until it is acknowledged or given up: records that were put stay in the queue when an
-append fails, and go again with their sequences, so a reader sees each once (contract 2). Invariant: a sequence begins
-only when all up to RECORD_WINDOW before it are settled; positions rest on it (`positions`).
+A record gets its sequence when it is sent first, and keeps it until it is acknowledged or given up: what was put is
+sent again when an append fails, so a reader sees each once (contract 2). Invariant: a sequence begins only when all up
+to RECORD_WINDOW before it are settled; positions rest on it (`positions`).
+
+`offer` may run on another thread than the loop: it alone changes what was put, and the loop alone what is done.
 """
 
 import asyncio
@@ -29,12 +31,12 @@ from cairnfs.limits import PIECE_BYTES, RECORD_WINDOW, RECORDS_PENDING_BYTES
 _BATCH_BYTES = PIECE_BYTES
 """Of one append: more wins nothing, and what does not fit at a chunk's end leaves a hole as large as itself."""
 _BATCH_RECORDS = RECORD_WINDOW // 2
-"""So that others can gather while a full batch is under way."""
+"""So that appends of other tasks find room in the window."""
 
 
 @dataclass(slots=True)
-class _Pending:
-    """One record that is not settled yet."""
+class _Sent:
+    """A record with its sequence."""
 
     sequence: int
     frame: bytes
@@ -65,10 +67,12 @@ class RecordWriter:
         self._coding = find_codec(codec)
         self._pending_bytes_max = pending_bytes_max
         self._sequence = 0
-        self._queue: deque[_Pending] = deque()
-        self._under_way: list[_Pending] = []
-        self._unsettled: dict[int, int] = {}  # sequence: bytes, in the order given out, so the first is the lowest
-        self._pending_bytes = 0
+        self._unsettled: dict[int, None] = {}  # in the order given out, so the first is the lowest
+        self._queue: deque[bytes] = deque()
+        self._under_way: list[_Sent] = []
+        self._again: deque[_Sent] = deque()
+        self._put, self._put_bytes = 0, 0
+        self._done, self._done_bytes = 0, 0
         self._pump_task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self._failure: BaseException | None = None
@@ -76,7 +80,9 @@ class RecordWriter:
 
     def __repr__(self) -> str:
         state = "closed " if self._is_closed else ""
-        return f"<{state}RecordWriter {self.path!r} records={self._sequence} pending={len(self._unsettled)}>"
+        return (
+            f"<{state}RecordWriter {self.path!r} records={self._sequence + len(self._queue)} pending={self._pending}>"
+        )
 
     async def __aenter__(self) -> "RecordWriter":
         return self
@@ -90,6 +96,15 @@ class RecordWriter:
     def closed(self) -> bool:
         return self._is_closed
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nobody sends what was put: `start_pump` does."""
+        return self._pump_task is None
+
+    @property
+    def _pending(self) -> int:
+        return self._put - self._done
+
     # ------------------------------------------------------------------ records
 
     async def append(self, value: Any) -> int:  # noqa: ANN401 - values are the caller's own
@@ -102,11 +117,12 @@ class RecordWriter:
             BadRequestError: the codec cannot encode the value; nothing was appended.
             NotAppendedError: records that were put before are not acknowledged; nothing of this call was appended.
         """
-        data = self._encoded(value)
-        if self._queue or self._under_way:
-            await self.flush()
+        data = self.encoded(value)
         self._tell_failure()
-        await self._await_room(len(data))
+        await self._flush()
+        while not self._in_window():  # ends because what is under way is settled, or given up
+            await self._wait()
+        self._check_open()
         record = self._number(data)
         try:
             return await self._core.appender.append(self.inode, record.frame)
@@ -120,11 +136,41 @@ class RecordWriter:
             RecordTooLargeError, BadRequestError: as `append`; nothing was taken.
             NotAppendedError: what was put before is not acknowledged; this value was not taken.
         """
-        data = self._encoded(value)
-        self._tell_failure()
-        await self._await_room(len(data))
-        self._queue.append(self._number(data))
-        self._start_pump()
+        data = self.encoded(value)
+        while not self.offer(data):  # ends because the pump makes room, or fails
+            await self.room(len(data))
+        self.start_pump()
+
+    def encoded(self, value: Any) -> bytes:  # noqa: ANN401
+        """Return the bytes of a record. Raises as `put`."""
+        self._check_open()
+        data = self._coding.encode(value, self.path)
+        limit = self._core.connection.geometry.record_bytes_max - HEADER_BYTES
+        if len(data) > limit:
+            raise RecordTooLargeError(size_bytes=len(data), limit_bytes=limit)
+        return data
+
+    def offer(self, data: bytes) -> bool:
+        """Take an encoded record if there is room and nothing to be told; False: `room` waits, or tells it.
+
+        The caller starts the pump. Any thread, but one at a time.
+        """
+        if self._failure is not None or self._is_closed or not self._has_room(len(data)):
+            return False
+        self._put += 1
+        self._put_bytes += len(data) + HEADER_BYTES
+        self._queue.append(data)
+        return True
+
+    async def room(self, size: int) -> None:
+        """Wait until a record of `size` bytes can be put. Raises as `put`."""
+        while True:  # ends because the pump makes room, or fails
+            self._check_open()
+            self._tell_failure()
+            if self._has_room(size):
+                return
+            self.start_pump()
+            await self._wait()
 
     async def flush(self) -> None:
         """Return when everything put before this call is durable; send again what failed before.
@@ -133,9 +179,12 @@ class RecordWriter:
             NotAppendedError: some is not. It is kept, and may be flushed again.
         """
         self._failure = None  # whatever it was: this is the next try
-        last = self._sequence
-        while self._lowest() <= last:  # ends because the pump settles what is queued, or fails
-            self._start_pump()
+        await self._flush()
+
+    async def _flush(self) -> None:
+        last = self._put
+        while self._done < last:  # ends because the pump settles what was put, or fails
+            self.start_pump()
             await self._wait()
             self._tell_failure()
 
@@ -149,53 +198,38 @@ class RecordWriter:
     def discard(self) -> int:
         """End at once and forget what is not acknowledged; return how many records that are. Any may be appended."""
         self._is_closed, self._failure = True, None
-        count = len(self._under_way) + len(self._queue)
+        count = self._pending
         if self._pump_task is not None:
             self._pump_task.cancel()
-        for record in [*self._under_way, *self._queue]:
+        for record in [*self._under_way, *self._again]:
             self._settle(record)
-        self._queue.clear()
         self._under_way = []
+        self._again.clear()
+        self._queue.clear()
+        self._done, self._done_bytes = self._put, self._put_bytes
         return count
 
-    # ------------------------------------------------------------------ the queue
+    # ------------------------------------------------------------------ sequences and room
 
-    def _encoded(self, value: Any) -> bytes:  # noqa: ANN401
+    def _check_open(self) -> None:
         if self._is_closed:
             raise ValueError("I/O operation on closed record writer")
-        data = self._coding.encode(value, self.path)
-        limit = self._core.connection.geometry.record_bytes_max - HEADER_BYTES
-        if len(data) > limit:
-            raise RecordTooLargeError(size_bytes=len(data), limit_bytes=limit)
-        return data
-
-    async def _await_room(self, size: int) -> None:
-        while not self._has_room(size + HEADER_BYTES):  # ends because what is under way is settled, or fails
-            self._start_pump()
-            await self._wait()
-            self._tell_failure()
-            if self._is_closed:
-                raise ValueError("the record writer was closed meanwhile; this record was not taken")
 
     def _has_room(self, size: int) -> bool:
-        if not self._unsettled:
-            return True
-        in_window = self._sequence + 1 - self._lowest() < RECORD_WINDOW
-        return in_window and self._pending_bytes + size <= self._pending_bytes_max
+        pending = self._put_bytes - self._done_bytes
+        return not pending or pending + size + HEADER_BYTES <= self._pending_bytes_max
 
-    def _lowest(self) -> int:
-        """Return the lowest sequence that is not settled; the next one if all are."""
-        return next(iter(self._unsettled), self._sequence + 1)
+    def _in_window(self) -> bool:
+        lowest = next(iter(self._unsettled), self._sequence + 1)
+        return self._sequence + 1 - lowest < RECORD_WINDOW
 
-    def _number(self, data: bytes) -> _Pending:
+    def _number(self, data: bytes) -> _Sent:
         self._sequence += 1
-        record = _Pending(self._sequence, encode_record(self.writer, self._sequence, data))
-        self._unsettled[record.sequence] = len(record.frame)
-        self._pending_bytes += len(record.frame)
-        return record
+        self._unsettled[self._sequence] = None
+        return _Sent(self._sequence, encode_record(self.writer, self._sequence, data))
 
-    def _settle(self, record: _Pending) -> None:
-        self._pending_bytes -= self._unsettled.pop(record.sequence, 0)
+    def _settle(self, record: _Sent) -> None:
+        self._unsettled.pop(record.sequence, None)
         self._moved.set()
 
     async def _wait(self) -> None:
@@ -204,50 +238,68 @@ class RecordWriter:
 
     # ------------------------------------------------------------------ the pump
 
-    def _start_pump(self) -> None:
-        if self._queue and not self._under_way and self._pump_task is None:
+    def start_pump(self) -> None:
+        """Have what was put sent. On the loop."""
+        if (self._queue or self._again) and self._pump_task is None and self._failure is None:
             self._pump_task = self._core.connection.nursery.start(self._pump(), name="records")
             self._pump_task.add_done_callback(self._pump_ended)
 
     async def _pump(self) -> None:
         try:
-            while self._queue and self._failure is None:  # ends when all is sent, or an append fails
-                self._under_way = self._next_batch()
-                await self._core.appender.append(self.inode, b"".join(record.frame for record in self._under_way))
-                for record in self._under_way:
-                    self._settle(record)
-                self._under_way = []
+            await self._send_all()
         except CairnError as error:
             self._fail(error)
-        finally:
-            self._pump_task = None  # here, so that whoever is woken by the last step may start the next one
 
-    def _next_batch(self) -> list[_Pending]:
+    async def _send_all(self) -> None:
+        while (self._queue or self._again) and self._failure is None:  # ends when all is sent, or an append fails
+            self._under_way = self._next_batch()
+            if not self._under_way:  # appends of other tasks fill the window
+                await self._wait()
+                continue
+            await self._core.appender.append(self.inode, b"".join(record.frame for record in self._under_way))
+            for record in self._under_way:
+                self._done += 1
+                self._done_bytes += len(record.frame)
+                self._settle(record)
+            self._under_way = []
+
+    def _next_batch(self) -> list[_Sent]:
         limit = min(_BATCH_BYTES, self._core.connection.geometry.record_bytes_max)
-        batch = [self._queue.popleft()]
-        size = len(batch[0].frame)
-        while self._queue and len(batch) < _BATCH_RECORDS and size + len(self._queue[0].frame) <= limit:
-            batch.append(self._queue.popleft())
-            size += len(batch[-1].frame)
+        batch: list[_Sent] = []
+        size = 0
+        while len(batch) < _BATCH_RECORDS:
+            record = self._next(limit - size if batch else None)
+            if record is None:
+                break
+            batch.append(record)
+            size += len(record.frame)
         return batch
 
+    def _next(self, limit: int | None) -> _Sent | None:
+        """Take the next record of at most `limit` bytes; None: there is none, or its sequence may not begin yet."""
+        if self._again:
+            return self._again.popleft() if limit is None or len(self._again[0].frame) <= limit else None
+        fits = bool(self._queue) and (limit is None or len(self._queue[0]) + HEADER_BYTES <= limit)
+        return self._number(self._queue.popleft()) if fits and self._in_window() else None
+
     def _pump_ended(self, task: asyncio.Task[None]) -> None:
-        """A task that was cancelled may not even have begun; nobody may wait for it any more."""
+        """Tell whoever waits; go on if another thread has put something in the last moment."""
+        self._pump_task = None
         error = ShutdownError(what="the client") if task.cancelled() else task.exception()
         if error is not None:
-            self._pump_task = None
             self._fail(error)
+        self.start_pump()
+        self._moved.set()
 
     def _fail(self, error: BaseException) -> None:
         """Keep everything for the next flush, and tell the next call."""
-        self._queue.extendleft(reversed(self._under_way))
+        self._again.extendleft(reversed(self._under_way))
         self._under_way = []
-        if self._queue:
+        if self._again or self._queue:
             self._failure = error
-        self._moved.set()
 
     def _tell_failure(self) -> None:
         """Raise what is to be told, once."""
         error, self._failure = self._failure, None
         if error is not None:
-            raise NotAppendedError(path=self.path, records=len(self._queue), why=str(error)) from error
+            raise NotAppendedError(path=self.path, records=self._pending, why=str(error)) from error

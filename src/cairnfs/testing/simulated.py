@@ -215,6 +215,12 @@ class SimGround:
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return self._machines.run(self._host, job)
 
+    def post(self, callback: Callable[[], object]) -> None:
+        async def job() -> None:
+            callback()
+
+        self.run(job())
+
     def life(self) -> int:
         return self._machines.world.host(self._host).lives
 

@@ -1,10 +1,12 @@
 """Writers and readers of records against a scripted cluster: batches, back-pressure, failures, positions, followers."""
 
 import asyncio
+from threading import Thread
 
 import pytest
 from tests.support.fake_cluster import fake_cluster
 
+import cairnfs
 from cairnfs.errors import (
     BadRequestError,
     DiskFullError,
@@ -100,22 +102,40 @@ def test_put_waits_when_too_much_is_not_acknowledged_and_only_then():
 
 
 def test_no_sequence_begins_a_window_above_one_that_is_not_settled():
-    """Positions rest on it."""
+    """Positions rest on it. Method: more appends at once than there are places in the window."""
 
     async def claim(cluster, fs):
         writer = await fs.append_writer(LOG)
         await writer.append(b"the chunk is there")
         stop_answers(cluster)
-        for _ in range(RECORD_WINDOW):
-            await writer.put(b"")
-        waiting = asyncio.ensure_future(writer.put(b""))
+        waiting = [asyncio.ensure_future(writer.append(b"")) for _ in range(RECORD_WINDOW + 5)]
         await turns()
-        assert not waiting.done()
+        assert writer._sequence == 1 + RECORD_WINDOW
+        await writer.put(b"put")
         go_on(cluster)
-        await waiting
+        await asyncio.gather(*waiting)
         await writer.close()
+        assert len(await values(fs)) == 1 + RECORD_WINDOW + 5 + 1
 
     play(claim)
+
+
+def test_a_thread_puts_without_a_hop_and_its_lone_record_goes_at_once(tmp_path):
+    """Goal: nobody needs to flush or put more for a record that another thread's pump has just missed."""
+    with cairnfs.local() as fs:
+        writer = fs.append_writer(LOG, "jsonl", pending_bytes_max=2_000)
+        followed = fs.records(LOG, codec="jsonl", follow=True)
+        for number in range(300):
+            writer.put(number)
+            if number % 7 == 0:
+                assert [next(followed).value for _ in range(7 if number else 1)][-1] == number
+        threads = [Thread(target=lambda: [writer.put("more") for _ in range(200)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        writer.close()
+        assert sum(record.value == "more" for record in fs.records(LOG, codec="jsonl")) == 800
 
 
 def test_append_stands_behind_what_was_put_and_returns_where():
