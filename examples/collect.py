@@ -20,16 +20,16 @@ def collect(fs: cairnfs.Client, path: str) -> Counter[str]:
     """Let several threads append to one file; count the records of each."""
 
     def write(name: str) -> None:
-        writer = fs.append_writer(path)
-        for number in range(RECORDS):
-            writer.append(f"{name} {number}".encode())
+        with fs.append_writer(path, codec="jsonl") as writer:
+            for number in range(RECORDS):
+                writer.put({"by": name, "number": number})
 
     threads = [Thread(target=write, args=(f"writer-{number}",)) for number in range(WRITERS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return Counter(record.data.decode().split()[0] for record in fs.records(path))
+    return Counter(record.value["by"] for record in fs.records(path, codec="jsonl"))
 
 
 def keep(fs: cairnfs.Client, counts: Counter[str], path: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cairnfs import client_config
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client
-from cairnfs.client.framing import Record
+from cairnfs.client.records import Record
 from cairnfs.client.stats import DirEntry, Stat
 from cairnfs.client.textfile import TextFile
 from cairnfs.config import ClientConfig

@@ -16,6 +16,12 @@ BLOCK_BYTES = 64 * KIB
 BLOCKS_PER_CHUNK = CHUNK_BYTES // BLOCK_BYTES
 RECORD_BYTES_MAX = CHUNK_BYTES // 4
 """Largest record of a record append, so that padding wastes at most a quarter. GFS paper, section 3.3."""
+RECORD_WINDOW = 1024
+"""Sequences of one record writer that may be unacknowledged at once: a reader's position knows so many of each."""
+RECORD_WRITERS_MAX = 1024
+"""Writers that a reader of records remembers, those heard last: what bounds its memory and its positions."""
+RECORDS_PENDING_BYTES = 16 * MIB
+"""Unacknowledged bytes of one record writer, by default; then `put` waits."""
 SMALL_MUTATION_BYTES = 64 * KIB
 """Up to here a mutation carries its bytes with the request and goes through the journal. Rules 10 and 24."""
 PIECE_BYTES = 1 * MIB

@@ -10,6 +10,7 @@ from tests.fuzz.target import Target, refused
 from cairnfs import paths
 from cairnfs.cli import settings
 from cairnfs.client.framing import HEADER_BYTES, RecordDecoder, encode_record
+from cairnfs.client.positions import Heard, Position, parse_position
 from cairnfs.client.urls import parse_url
 from cairnfs.config import ChunkserverConfig, ClientConfig, MasterConfig
 from cairnfs.env.addresses import join_address, split_address
@@ -43,6 +44,28 @@ def find_records(data, chance):
     taken = sum(HEADER_BYTES + len(record.data) for record in found)
     assert taken + decoder.skipped_bytes == len(data)
     return bool(found)
+
+
+# ---- positions of readers
+
+
+def positions(chance):
+    heard = {chance.getrandbits(63): Heard(chance.getrandbits(40), chance.getrandbits(1023)) for _ in range(5)}
+    some = [
+        Position(chance.getrandbits(60), chance.getrandbits(50), dict(list(heard.items())[:count]))
+        for count in range(6)
+    ]
+    return [str(one).encode() for one in some]
+
+
+def parse_any_position(data, _chance):
+    try:
+        text = data.decode("utf-8", "surrogateescape")
+        position = parse_position(text)
+    except BadRequestError as error:
+        return refused(error)
+    assert str(position) == text
+    return True
 
 
 # ---- settings
@@ -154,6 +177,7 @@ def parse_any_path(data, chance):
 
 TARGETS = [
     Target("client records", 24_000, record_files, find_records),
+    Target("positions of records", 6_000, positions, parse_any_position),
     Target("settings files", 4_000, settings_files, load_settings),
     Target("sizes and times", 12_000, amounts, parse_amount),
     Target("URLs", 12_000, urls, decode_url),

@@ -59,6 +59,9 @@ class Scripted:
         self._before = defaultdict(list)
         self._after = defaultdict(list)
         self.is_silent = False
+        self.gate = asyncio.Event()
+        """Requests wait until it is set."""
+        self.gate.set()
 
     def fail(self, kind, *errors, after=False):
         (self._after if after else self._before)[kind].extend(errors)
@@ -69,6 +72,7 @@ class Scripted:
             self.requests[kind].append(request)
             if self.is_silent:
                 await asyncio.Event().wait()
+            await self.gate.wait()
             if self._before[kind]:
                 raise self._before[kind].pop(0)
             reply = await handler(peer, request, incoming)

@@ -10,14 +10,14 @@ starts anew: clients and files notice by the process id and reconnect at their n
 
 import asyncio
 import atexit
-import io
+import contextlib
 import logging
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from cairnfs.client.filesystem import Client
@@ -57,6 +57,11 @@ class LoopThread:
         finally:
             future.cancel()  # does nothing unless the wait was interrupted
 
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have the loop call `callback` soon. Nothing happens if it has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
@@ -74,13 +79,22 @@ class Abandoned(Protocol):
         """Leave nothing behind; the process ends, and its servers with it."""
 
 
+class Closable(Protocol):
+    """A file or writer that must be closed before the process ends."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class _Process:
     """What belongs to one process and must not survive a fork."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.thread: LoopThread | None = None
-        self.open_files: weakref.WeakValueDictionary[int, io.IOBase] = weakref.WeakValueDictionary()
+        self.open_files: weakref.WeakValueDictionary[int, Closable] = weakref.WeakValueDictionary()
         self.clusters: weakref.WeakSet[Abandoned] = weakref.WeakSet()
 
 
@@ -95,13 +109,18 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(job: Coroutine[Any, Any, T]) -> T:
-    """Run `job` on the loop thread of this process, which is started if there is none."""
+def _thread() -> LoopThread:
+    """Return the loop thread of this process, which is started if there is none."""
     thread = _process.thread
     if thread is None:
         with _process.lock:
             thread = _process.thread = _process.thread or LoopThread()
-    return thread.run(job)
+    return thread
+
+
+def run(job: Coroutine[Any, Any, T]) -> T:
+    """Run `job` on the loop thread of this process."""
+    return _thread().run(job)
 
 
 def owner() -> tuple[int, int]:
@@ -121,6 +140,10 @@ class Ground(Protocol):
         """Run `job` to its end. Raises ShutdownError if the loop has ended for good."""
         ...
 
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have the loop call `callback` soon, without waiting for it."""
+        ...
+
     def life(self) -> int:
         """Return another number once connections of before are worthless."""
         ...
@@ -131,7 +154,7 @@ class Ground(Protocol):
         """Return an asynchronous client for this life. Called on the loop."""
         ...
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         """Close `file` before the loop ends for good, if it is open then."""
         ...
 
@@ -141,6 +164,9 @@ class ProcessGround:
 
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return run(job)
+
+    def post(self, callback: Callable[[], object]) -> None:
+        _thread().post(callback)
 
     def life(self) -> int:
         """After a fork the sockets belong to the parent, and so do the client's id and sequences."""
@@ -153,7 +179,7 @@ class ProcessGround:
         uid, gid = owner()
         return Client(world(), config, uid=uid, gid=gid)
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         _process.open_files[id(file)] = file
 
 
@@ -172,6 +198,6 @@ def _close_all() -> None:
             try:
                 file.close()
             except (CairnError, OSError, ValueError):
-                logger.exception("file not closed at exit name=%s", getattr(file, "name", "?"))
+                logger.exception("file not closed at exit name=%s", getattr(file, "name", file))
     for cluster in list(_process.clusters):
         cluster.abandon()

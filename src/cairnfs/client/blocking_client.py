@@ -15,34 +15,20 @@ from types import TracebackType
 from typing import IO, Any, Literal, overload
 
 from cairnfs.checksum import Buffer
-from cairnfs.client.blocking import Ground
 from cairnfs.client.blocking_files import AnyFile, RawFile, TextSettings, wrap
 from cairnfs.client.blocking_hops import Hops
 from cairnfs.client.blocking_names import BlockingNames
-from cairnfs.client.framing import Record
+from cairnfs.client.blocking_records import BlockingRecordWriter
+from cairnfs.client.codecs import Codec
 from cairnfs.client.modes import parse_mode
-from cairnfs.client.records import RecordWriter
+from cairnfs.client.record_writer import RecordWriter
+from cairnfs.client.records import Record, RecordOptions
 from cairnfs.client.stats import Usage
 from cairnfs.client.transfer import finished
 from cairnfs.client.transfer_plan import Direction, Order, Sources, Transferred
+from cairnfs.limits import RECORDS_PENDING_BYTES
 from cairnfs.observe.progress import Tell, shown
 from cairnfs.paths import AnyPath
-
-
-class BlockingRecordWriter:
-    """`RecordWriter` without await."""
-
-    def __init__(self, inner: RecordWriter, ground: Ground) -> None:
-        self._inner = inner
-        self._ground = ground
-        self.path = inner.path
-
-    def __repr__(self) -> str:
-        return repr(self._inner)
-
-    def append(self, data: Buffer) -> int:
-        """Append one record; return the offset of its frame. Durable when this returns."""
-        return self._ground.run(self._inner.append(data))
 
 
 class Client(BlockingNames):
@@ -160,13 +146,46 @@ class Client(BlockingNames):
         """Append one record atomically, at least once; return its offset. Durable when this returns. Contract 2."""
         return self._run(lambda fs: fs.append(path, data, create=create), timeout=timeout)
 
-    def append_writer(self, path: AnyPath, *, timeout: float | None = None) -> BlockingRecordWriter:
-        """Return a writer of self-checking records: readers skip damage and see each record once."""
-        return BlockingRecordWriter(self._run(lambda fs: fs.append_writer(path), timeout=timeout), self.ground)
+    def append_writer(
+        self,
+        path: AnyPath,
+        codec: Codec | str | None = None,
+        *,
+        pending_bytes_max: int = RECORDS_PENDING_BYTES,
+        timeout: float | None = None,
+    ) -> BlockingRecordWriter:
+        """Return a writer of self-checking records, with a codec for values that are no bytes. Close it, or flush.
 
-    def records(self, path: AnyPath, start: int = 0, *, timeout: float | None = None) -> Iterator[Record]:
-        """Yield the records of a file, each once, without padding, holes and damage."""
-        return self._iterate(lambda fs: fs.records(path, start), timeout=timeout)
+        `timeout`: of this call and of each call of the writer.
+        """
+        inner = self._run(
+            lambda fs: fs.append_writer(path, codec, pending_bytes_max=pending_bytes_max), timeout=timeout
+        )
+        return BlockingRecordWriter(self, inner, codec, pending_bytes_max=pending_bytes_max)
+
+    async def reopened_writer(
+        self, writer: RecordWriter, codec: Codec | str | None, *, pending_bytes_max: int
+    ) -> RecordWriter:
+        """Return a new writer to the same file for this life: for one that was forked. Called on the loop."""
+        client = self._limited(writer.limit_s)
+        await client.connect()
+        return client.record_writer_of(writer.inode, writer.path, codec, pending_bytes_max=pending_bytes_max)
+
+    def records(  # noqa: PLR0913 - as the asynchronous one
+        self,
+        path: AnyPath,
+        from_offset: int = 0,
+        *,
+        from_position: str | None = None,
+        follow: bool = False,
+        codec: Codec | str | None = None,
+        skip_undecodable: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[Record]:
+        """Yield the records of a file, each once, and with `follow` those to come; see `filesystem.Client.records`."""
+        options = RecordOptions(from_offset, from_position, follow, codec, skip_undecodable)
+        for batch in self._iterate(lambda fs: fs.record_batches(path, options), batch=1, timeout=timeout):
+            yield from batch
 
     def du(self, path: AnyPath = "/", *, timeout: float | None = None) -> Usage:
         """Add up what is below `path`."""

@@ -20,9 +20,9 @@ T = TypeVar("T")
 _READS = {
     "cat", "chunk_table", "complete", "connect", "counters", "data", "data_ranges", "deletions", "du", "exists",
     "free", "glob", "info", "isdir", "isfile", "islink", "listdir", "ls", "lstat", "pread", "pread_stale",
-    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "realpath", "records",
-    "replica_info", "restored_ns", "scandir", "server_counters", "size", "stat", "status", "trash",
-    "wait_longer", "walk",
+    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "realpath",
+    "record_batches", "records", "replica_info", "restored_ns", "scandir", "server_counters", "size", "stat",
+    "status", "trash", "wait_longer", "walk",
 }  # fmt: skip
 """They change nothing. Whatever is not named here may have changed something when its time is up."""
 _NOT_TIMED = {"upload", "download", "copytree", "transfer"}
@@ -33,13 +33,17 @@ _LEFT = {
     "open": "a new file may have been made, or an old one emptied (w)",
     "write_bytes": "the file may be there with none, some or all of the new bytes",
     "write_text": "the file may be there with none, some or all of the new bytes",
+    "put": "this value was not taken",
+    "room": "this value was not taken",
     "copy": "the target may be there with none, some or all of the bytes",
     "write": "what was taken is kept by the file; flush, sync or close goes on",
     "pwrite": "what was taken is kept by the file; flush, sync or close goes on",
-    "flush": "what is not acked is kept by the file; flush, sync or close goes on",
+    "flush": "what is not acked is kept by the file or writer; flush, sync or close goes on",
     "sync": "what is not synced is kept by the file; sync or close goes on",
-    "close": "what is not synced is kept by the file; close goes on",
+    "close": "what is not synced is kept by the file or writer; close goes on",
 }
+_CALLED = {"record_batches": "records", "room": "put"}
+"""What the caller knows a call as."""
 _LEFT_ELSE = "it may have been carried out, whole, or may be yet"
 _LEFT_READ = "nothing was changed"
 
@@ -133,7 +137,7 @@ async def within(limit_s: float, job: Coroutine[Any, Any, T], *, call: str, what
         if not limit.expired():
             raise  # another deadline of the job's own
         left = _LEFT_READ if call in _READS else _LEFT.get(call, _LEFT_ELSE)
-        raise TimeLimitError(call=call, what=what, timeout_s=limit_s, left=left) from error
+        raise TimeLimitError(call=_CALLED.get(call, call), what=what, timeout_s=limit_s, left=left) from error
 
 
 async def each_within(
@@ -154,6 +158,6 @@ async def _next(items: AsyncGenerator[T, None]) -> T:
 
 
 def _what(owner: object, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-    """Return on what a call works: an open file's name, else the first path given."""
-    given = getattr(owner, "name", "") or next(iter([*args, *kwargs.values()]), "")
+    """Return on what a call works: the name of an open file or the path of a writer, else the first path given."""
+    given = getattr(owner, "name", "") or getattr(owner, "path", "") or next(iter([*args, *kwargs.values()]), "")
     return given if isinstance(given, str) else repr(given)

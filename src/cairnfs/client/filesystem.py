@@ -17,12 +17,14 @@ from types import TracebackType
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.admin import Admin
+from cairnfs.client.codecs import Codec, find_codec
 from cairnfs.client.core import Core
 from cairnfs.client.deadlines import each_within, timed
 from cairnfs.client.file import File
 from cairnfs.client.filling import filled
 from cairnfs.client.modes import Mode, parse_mode
-from cairnfs.client.records import Record, RecordReader, RecordWriter
+from cairnfs.client.record_writer import RecordWriter
+from cairnfs.client.records import Record, RecordOptions, RecordReader
 from cairnfs.client.stats import Usage
 from cairnfs.client.textfile import TextFile
 from cairnfs.client.transfer import finished, steps, way_of
@@ -31,7 +33,7 @@ from cairnfs.config import ClientConfig
 from cairnfs.env import Env
 from cairnfs.errors import IsFolderError
 from cairnfs.ids import InodeId
-from cairnfs.limits import PIECE_BYTES
+from cairnfs.limits import PIECE_BYTES, RECORDS_PENDING_BYTES
 from cairnfs.observe.progress import Tell, shown
 from cairnfs.paths import AnyPath, join, parse_path, show
 from cairnfs.wire.common import Kind
@@ -275,16 +277,62 @@ class Client(Admin):
         created = await self._create(path, parse_mode("ab"), with_chunk=False)
         return created.attributes.inode
 
-    async def append_writer(self, path: AnyPath) -> RecordWriter:
-        """Return a writer of self-checking records: readers skip damage and see each record once."""
-        inode = await self._appendable(path, create=True)
-        return RecordWriter(self._core, inode, show(parse_path(path)))
+    async def append_writer(
+        self, path: AnyPath, codec: Codec | str | None = None, *, pending_bytes_max: int = RECORDS_PENDING_BYTES
+    ) -> RecordWriter:
+        """Return a writer of self-checking records to a file, which is made if it is missing.
 
-    async def records(self, path: AnyPath, start: int = 0) -> AsyncIterator[Record]:
-        """Yield the records of a file, each once, without padding, holes and damage."""
-        status = await self._file_status(path)
-        async for record in RecordReader(self._core, status.attributes.inode, show(parse_path(path)), start=start):
-            yield record
+        `codec`: how values become bytes: None (they are bytes), "jsonl", "msgpack" or an object, see `codecs`.
+        `pending_bytes_max`: what may be unacknowledged before `put` waits.
+        """
+        find_codec(codec)  # before a file is made for it
+        inode = await self._appendable(path, create=True)
+        return self.record_writer_of(inode, show(parse_path(path)), codec, pending_bytes_max=pending_bytes_max)
+
+    def record_writer_of(
+        self, inode: int, path: str, codec: Codec | str | None, *, pending_bytes_max: int
+    ) -> RecordWriter:
+        """Return a writer to a file by its inode, without asking anybody: for a process that was forked."""
+        writer = RecordWriter(self._core, InodeId(inode), path, codec=codec, pending_bytes_max=pending_bytes_max)
+        writer.limit_s = self.limit_s
+        return writer
+
+    async def records(
+        self,
+        path: AnyPath,
+        from_offset: int = 0,
+        *,
+        from_position: str | None = None,
+        follow: bool = False,
+        codec: Codec | str | None = None,
+        skip_undecodable: bool = False,
+    ) -> AsyncIterator[Record]:
+        """Yield the records of a file, each once, without padding, holes and damage.
+
+        `from_position`: behind the record whose `position` that was; what was given up to there is not given again
+        (docs/CONSISTENCY.md, "Positions of records"). `follow`: then wait for new ones, until the caller stops; it is
+        the file that is followed, also when it is renamed.
+
+        Raises:
+            NotFoundError: no such file, or it was deleted while it was followed: after all of it was given, some
+                seconds late. With its folder, only when the trash is purged.
+            BadRequestError: the position is none, or of another file, or the file was truncated below it.
+            RecordDecodeError: the codec cannot decode a record; `skip_undecodable` leaves it out, with a warning.
+        """
+        options = RecordOptions(from_offset, from_position, follow, codec, skip_undecodable)
+        async for batch in self._record_batches(path, options):
+            for record in batch:
+                yield record
+
+    async def record_batches(self, path: AnyPath, options: RecordOptions) -> AsyncIterator[list[Record]]:
+        """Yield the same in lists, each as soon as it is there: for those to whom a step is dear."""
+        async for batch in self._record_batches(path, options):
+            yield batch
+
+    async def _record_batches(self, path: AnyPath, options: RecordOptions) -> AsyncIterator[list[Record]]:
+        inode = (await self._file_status(path)).attributes.inode
+        async for batch in RecordReader(self._core, inode, show(parse_path(path)), options).batches():
+            yield batch
 
     # ------------------------------------------------------------------ sums
 

@@ -21,17 +21,10 @@ from cairnfs.limits import RECORD_BYTES_MAX
 MAGIC = b"CRec"
 _HEADER = struct.Struct("<4sIQQI")
 HEADER_BYTES = _HEADER.size
-_SEEN_MAX = 4096
-"""Sequences remembered per writer: repeats come from retries, so they come soon."""
-_WRITERS_MAX = 10_000
-
-
-_SHOWN_BYTES = 32
-"""Of a record, in its repr."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Frame:
     """One record as it stands in a file."""
 
     offset: int
@@ -40,10 +33,10 @@ class Record:
     sequence: int
     data: bytes
 
-    def __repr__(self) -> str:
-        start = self.data[:_SHOWN_BYTES]
-        more = "..." if len(self.data) > len(start) else ""
-        return f"<Record offset={self.offset} bytes={len(self.data)} {bytes(start)!r}{more}>"
+    @property
+    def end(self) -> int:
+        """Offset behind it."""
+        return self.offset + HEADER_BYTES + len(self.data)
 
 
 def encode_record(writer: int, sequence: int, data: Buffer) -> bytes:
@@ -61,7 +54,7 @@ class RecordDecoder:
         self.skipped_bytes = 0
         """Padding, holes and damage."""
 
-    def jump(self, offset: int) -> list[Record]:
+    def jump(self, offset: int) -> list[Frame]:
         """The next bytes stand at `offset` of the file: what is not complete before it never will be."""
         if offset == self._offset + len(self._buffer):
             return []
@@ -69,19 +62,19 @@ class RecordDecoder:
         self._offset = offset
         return found
 
-    def feed(self, data: Buffer) -> list[Record]:
+    def feed(self, data: Buffer) -> list[Frame]:
         """Take the next bytes; return the records that are complete."""
         self._buffer += data
         return self._take(is_end=False)
 
-    def finish(self) -> list[Record]:
+    def finish(self) -> list[Frame]:
         """No more bytes come here: return what can be found in the rest, and forget it."""
         found = self._take(is_end=True)
         self._skip(len(self._buffer))
         return found
 
-    def _take(self, *, is_end: bool) -> list[Record]:
-        found: list[Record] = []
+    def _take(self, *, is_end: bool) -> list[Frame]:
+        found: list[Frame] = []
         while True:  # each round takes bytes or ends
             start = self._buffer.find(MAGIC)
             if start < 0:
@@ -103,14 +96,14 @@ class RecordDecoder:
             else:
                 self._one(found, end, writer, sequence, crc)
 
-    def _one(self, found: list[Record], end: int, writer: int, sequence: int, crc: int) -> None:
+    def _one(self, found: list[Frame], end: int, writer: int, sequence: int, crc: int) -> None:
         with memoryview(self._buffer) as view:
             fits = crc32c(view[HEADER_BYTES:end], crc32c(view[4:24])) == crc
             data = bytes(view[HEADER_BYTES:end]) if fits else b""
         if not fits:
             self._skip(1)
             return
-        found.append(Record(offset=self._offset, writer=writer, sequence=sequence, data=data))
+        found.append(Frame(offset=self._offset, writer=writer, sequence=sequence, data=data))
         del self._buffer[:end]
         self._offset += end
 
@@ -119,27 +112,3 @@ class RecordDecoder:
             del self._buffer[:count]
             self._offset += count
             self.skipped_bytes += count
-
-
-class RepeatFilter:
-    """Tells repeats by (writer, sequence), with bounded memory."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, dict[int, None]] = {}
-        self.repeats = 0
-
-    def is_new(self, record: Record) -> bool:
-        """True the first time. A record that comes more than 4096 others of its writer late counts as new."""
-        seen = self._seen.pop(record.writer, None)
-        if seen is None:
-            seen = {}
-        self._seen[record.writer] = seen
-        while len(self._seen) > _WRITERS_MAX:
-            del self._seen[next(iter(self._seen))]
-        if record.sequence in seen:
-            self.repeats += 1
-            return False
-        seen[record.sequence] = None
-        if len(seen) > _SEEN_MAX:
-            del seen[next(iter(seen))]
-        return True

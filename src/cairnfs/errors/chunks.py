@@ -187,3 +187,38 @@ class FencePendingError(CairnError):
 
     def __str__(self) -> str:
         return f"a change of chunk {format_handle(self.chunk)} waits for the readers of a replica left behind"
+
+
+@dataclass(eq=False, kw_only=True)
+class NotAppendedError(CairnError):
+    """Records that were put were not acknowledged; any of them may stand in the file. The writer keeps them.
+
+    Its next `flush` or `close` sends them again with the same sequences, so a reader still gets each once.
+    """
+
+    code = 3015
+    retry = Retry.LATER
+    may_have_happened = True
+    hint = "flush() or close() of the writer tries again, discard() gives up"
+    path: str
+    records: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.records} records of {self.path} were not acknowledged: {self.why}"
+
+
+@dataclass(eq=False, kw_only=True)
+class RecordDecodeError(CairnError, ValueError):
+    """A record is whole, but the reader's codec cannot decode it. Reading may go on behind it, at `position`."""
+
+    code = 3016
+    hint = "read it with codec=None, or leave such records out with skip_undecodable=True"
+    path: str
+    offset: int
+    codec: str
+    position: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"record at offset {self.offset} of {self.path} cannot be decoded by {self.codec}: {self.why}"

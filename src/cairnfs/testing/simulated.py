@@ -5,7 +5,6 @@ Between calls no time passes and nothing runs, so a test is decided by its seed 
 
 import asyncio
 import gc
-import io
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cairnfs.client.blocking import Ground
+from cairnfs.client.blocking import Closable, Ground
 from cairnfs.client.filesystem import Client
 from cairnfs.config import ClientConfig, MasterConfig
 from cairnfs.errors import CairnError, ShutdownError
@@ -55,7 +54,7 @@ class SimulatedMachines:
         self._thread = threading.get_ident()
         self._is_over = False
         self._collects_garbage = gc.isenabled()
-        self._open_files: weakref.WeakValueDictionary[int, io.IOBase] = weakref.WeakValueDictionary()
+        self._open_files: weakref.WeakValueDictionary[int, Closable] = weakref.WeakValueDictionary()
 
     @property
     def seed(self) -> int:
@@ -132,7 +131,7 @@ class SimulatedMachines:
                 "a blocking call while the simulated cluster runs: inside coroutines use cluster.aio and await"
             )
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         """Close the file when the cluster stops."""
         self._open_files[id(file)] = file
 
@@ -216,6 +215,12 @@ class SimGround:
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return self._machines.run(self._host, job)
 
+    def post(self, callback: Callable[[], object]) -> None:
+        async def job() -> None:
+            callback()
+
+        self.run(job())
+
     def life(self) -> int:
         return self._machines.world.host(self._host).lives
 
@@ -225,7 +230,7 @@ class SimGround:
     def make_client(self, config: ClientConfig) -> Client:
         return Client(self._machines.world.env(self._host), config)
 
-    def close_at_exit(self, file: io.IOBase) -> None:
+    def close_at_exit(self, file: Closable) -> None:
         self._machines.close_at_exit(file)
 
 

@@ -12,6 +12,7 @@ import cairnfs
 from cairnfs.client.blocking_client import Client
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client as AsyncClient
+from cairnfs.client.record_writer import RecordWriter
 from cairnfs.errors import BadRequestError, TimeLimitError
 
 SOON = 0.05
@@ -76,7 +77,7 @@ def test_a_limit_that_makes_no_sense_is_refused(bad):
 
 
 def test_every_blocking_call_takes_a_timeout():
-    free = {"open_files", "close", "connect", "counters", "reopened", "with_timeout"}
+    free = {"open_files", "close", "connect", "counters", "reopened", "reopened_writer", "with_timeout"}
     calls = [
         (name, method)
         for name, method in inspect.getmembers(Client, inspect.isfunction)
@@ -89,7 +90,7 @@ def test_every_blocking_call_takes_a_timeout():
 
 def test_every_call_with_await_is_limited():
     """Method: what `timed` wraps has the wrapped one inside."""
-    for kind in (AsyncClient, File):
+    for kind in (AsyncClient, File, RecordWriter):
         calls = [
             name
             for name, method in inspect.getmembers(kind, inspect.isfunction)

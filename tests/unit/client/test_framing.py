@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairnfs.client.framing import HEADER_BYTES, MAGIC, RecordDecoder, RepeatFilter, encode_record
+from cairnfs.client.framing import HEADER_BYTES, MAGIC, RecordDecoder, encode_record
 
 DATA = st.binary(max_size=60)
 JUNK = st.sampled_from([b"", bytes(5), b"CR", MAGIC, MAGIC + b"\xff" * 30, b"junk" * 20])
@@ -71,21 +71,3 @@ def test_a_jump_leaves_a_torn_rest_behind():
     found += decoder.jump(1000)
     found += decoder.feed(second)
     assert [(record.data, record.offset) for record in found] == [(b"a" * 20, 0), (b"b" * 20, 1000)]
-
-
-@given(st.lists(st.integers(1, 5), max_size=30))
-def test_repeats_are_given_once(sequences):
-    repeats = RepeatFilter()
-    raw = b"".join(encode_record(1, sequence, b"x") for sequence in sequences)
-    found, _ = decode(raw, 64)
-    kept = [record.sequence for record in found if repeats.is_new(record)]
-    assert kept == list(dict.fromkeys(sequences))
-    assert repeats.repeats == len(sequences) - len(kept)
-
-
-def test_the_memory_for_repeats_is_bounded():
-    repeats = RepeatFilter()
-    for sequence in range(1, 10_000):
-        record = decode(encode_record(3, sequence, b""), 64)[0][0]
-        assert repeats.is_new(record)
-    assert len(repeats._seen[3]) <= 4096

@@ -8,7 +8,7 @@ from tests.support.fake_cluster import fake_cluster
 from tests.unit.client.support import cluster_on_a_thread
 
 import cairnfs
-from cairnfs.client.framing import Record
+from cairnfs.client.records import Record
 from cairnfs.client.stats import Space, Usage
 from cairnfs.tables import ROWS_MAX, html_table
 
@@ -89,7 +89,7 @@ def test_what_the_cluster_tells_is_short():
 def test_values_without_a_cluster_are_short():
     assert repr(Usage(1, 2, 1024, 3072)) == "<Usage files=1 folders=2 size=1.0 KiB stored=3.0 KiB>"
     assert repr(Space(2**30, 2**20)) == "<Space free=1.0 MiB of 1.0 GiB>"
-    assert repr(Record(7, 1, 1, b"x" * 100)) == f"<Record offset=7 bytes=100 {b'x' * 32!r}...>"
+    assert repr(Record(7, 1, 1, b"x" * 100, None, 1, 8, None)) == f"<Record offset=7 bytes=100 {b'x' * 32!r}...>"
 
 
 class Cells(HTMLParser):

@@ -153,7 +153,7 @@ def test_each_record_is_read_once_although_appends_repeat_and_leave_holes():
                 await fs.append("/records", b"no record at all" * number)
             await writer.append(data)
             if number % 3 == 0:
-                await fs._core.appender.append(writer._inode, encode(writer, number + 1, data))
+                await fs._core.appender.append(writer.inode, encode(writer, number + 1, data))
         assert [record.data async for record in fs.records("/records")] == datas
         assert sum(server.asked[AppendRecord] for server in cluster.servers) > len(datas)
 

@@ -6,7 +6,7 @@ acknowledged before another was called stands before it, and a reader gets each 
 
 from cairnfs.client.filesystem import Client
 from cairnfs.client.framing import HEADER_BYTES, RecordDecoder
-from cairnfs.client.records import RecordWriter
+from cairnfs.client.record_writer import RecordWriter
 from cairnfs.sim.model import Journal, ViolationError
 from cairnfs.sim.options import Options
 from cairnfs.sim.workload.party import User
