@@ -6,7 +6,14 @@ work in the command line; roles get a finished struct. Numbers of the protocol t
 
 import msgspec
 
-from cairnfs.limits import BLOCK_BYTES, CHUNK_BYTES, REPLICAS_DEFAULT, RESERVE_BYTES_MIN, RESERVE_FRACTION
+from cairnfs.limits import (
+    BLOCK_BYTES,
+    CHUNK_BYTES,
+    REPLICAS_DEFAULT,
+    RESERVE_BYTES_MIN,
+    RESERVE_FRACTION,
+    SCRUB_PERIOD_S,
+)
 from cairnfs.units import DAY_S, HOUR_S
 
 
@@ -64,6 +71,8 @@ class ChunkserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     reserve_bytes: int = RESERVE_BYTES_MIN
     """Rule 26: the larger of this and `reserve_fraction` of the disk is never used."""
     reserve_fraction: float = RESERVE_FRACTION
+    scrub_period_s: float = SCRUB_PERIOD_S
+    """Every idle replica is read through once in so long; 0: never."""
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -104,6 +104,19 @@ TRASH_TICK_S = 60.0
 """How often a chunkserver looks for deleted replicas whose time in the trash is over."""
 SPACE_TICK_S = 2.0
 """How often it asks its file systems what is free: so long a disk that has space again is still called full."""
+SCRUB_PERIOD_S = 14 * 86_400.0
+"""Every idle replica is read through once in so long, by default."""
+SCRUB_BYTES_PER_S_MAX = 50 * MIB
+"""Of one disk, however late a round is."""
+SCRUB_LOOK_S = 60.0
+"""Longest sleep of a scrubber: new disks and settings are seen then."""
+SCRUB_SAVE_S = 60.0
+SCRUB_BACKOFF_S = 1.0
+"""A piece that is due waits so long while clients are at work."""
+SCRUB_BUSY_PER_S = 20
+"""Reads and mutations of clients from which on a scrub waits."""
+SCRUB_LATE_FRACTION = 0.1
+"""A round that is later than this share of its time waits for nobody."""
 STOP_CLOSE_S = 3.0
 """What a stopping chunkserver gives its chunks to close; then the master raises them (SIGTERM must end in 10 s)."""
 CHUNK_QUEUE_MAX = 1024

@@ -7,5 +7,6 @@ server ── puts together ─┬─ serve_*        one per wire module, thin
 ├─ primary, batch ─┬─ applying ─ secondary      (append, pending, repeats: pure)
 ├─ reading        bytes, rounds, lengths
 ├─ reconcile, copying, clone
+├─ scrub          reads idle replicas through
 └─ store          the one door to the disks
 """

@@ -7,6 +7,7 @@ from cairnfs.chunkserver import marks
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.push import PushBuffer
 from cairnfs.chunkserver.report import Reporter
+from cairnfs.chunkserver.scrub import Scrubber
 from cairnfs.chunkserver.serve_master_orders import serve_master_orders
 from cairnfs.chunkserver.serve_mutations import serve_mutations
 from cairnfs.chunkserver.serve_orders import serve_orders
@@ -109,6 +110,7 @@ class Chunkserver:
         _ = self._nursery.start(reporter.report_suspects(), name="suspects")
         _ = self._nursery.start(marks.tick(context), name="tick")
         _ = self._nursery.start(marks.empty_trash(context), name="trash")
+        _ = self._nursery.start(Scrubber(context, period_s=self._config.scrub_period_s).run(), name="scrub")
 
     def _disk_failed(self, disk: DiskId, why: str) -> None:
         """Rule 25: no ack, no retry; its replicas are lost (a new full report says so), and their roles end."""

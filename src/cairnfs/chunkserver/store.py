@@ -318,6 +318,11 @@ class Store:
                 count += await disk.run(lambda disk=disk: lifecycle.empty_trash(disk.files, before_ns=before_ns))  # type: ignore[misc]
         return count
 
+    @property
+    def disks(self) -> list[DataDisk]:
+        """All disks, also failed ones, in the order of the folders."""
+        return list(self._disks.values())
+
     def usage(self) -> list[DiskUsage]:
         """Return how each disk stands, in the order of the folders."""
         return [disk.usage() for disk in self._disks.values()]
