@@ -318,9 +318,8 @@ class Store:
                 count += await disk.run(lambda disk=disk: lifecycle.empty_trash(disk.files, before_ns=before_ns))  # type: ignore[misc]
         return count
 
-    @property
     def disks(self) -> list[DataDisk]:
-        """All disks, also failed ones, in the order of the folders."""
+        """Return all disks, also failed ones, in the order of the folders."""
         return list(self._disks.values())
 
     def usage(self) -> list[DiskUsage]:
@@ -329,7 +328,7 @@ class Store:
 
     async def look_at_space(self) -> None:
         """Ask every file system what is free: also what others used or freed, and what was deleted, counts."""
-        for disk in self._disks.values():
+        for disk in self.disks():
             await disk.run(lambda disk=disk: disk.check_space(0))  # type: ignore[misc]
 
     # ------------------------------------------------------------ bytes
