@@ -123,7 +123,7 @@ class Scrubber:
     async def _step(self) -> float:
         """Do what is due; return how long to wait."""
         context = self._context
-        disks = [disk for disk in context.store.disks() if not disk.failed]
+        disks = [disk for disk in context.store.disks.values() if not disk.failed]
         for disk in disks:
             found = self._rounds.get(disk.disk_id)
             if found is None or (not found.left and context.now_s() >= found.ends_s):

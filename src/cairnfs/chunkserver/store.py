@@ -48,7 +48,7 @@ class Store:
         self._env, self._safeguards, self._durability = env, safeguards, durability
         self._reserve, self._segment_bytes = reserve, segment_bytes
         self._folders: list[Folder] = []
-        self._disks: dict[DiskId, DataDisk] = {}
+        self.disks: dict[DiskId, DataDisk] = {}
         self._checkpointers: list[Checkpointer] = []
         self._nursery = Nursery("store")
         self._creating: dict[ChunkHandle, None] = {}
@@ -150,9 +150,9 @@ class Store:
             self._add_disk(disk)
             self.damaged += recovered.damaged
             self.max_epoch = max(self.max_epoch, recovered.epoch)
-        if not self._disks:
+        if not self.disks:
             raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))
-        for disk in self._disks.values():
+        for disk in self.disks.values():
             disk.journal.epoch = self.max_epoch
 
     def _add_disk(self, disk: DataDisk) -> None:
@@ -162,7 +162,7 @@ class Store:
                 continue
             self.replicas[handle] = replica
         disk.on_failed = self._disk_failed
-        self._disks[disk.disk_id] = disk
+        self.disks[disk.disk_id] = disk
         checkpointer = Checkpointer(disk)
         self._checkpointers.append(checkpointer)
         _ = self._nursery.start(disk.journal.commit_loop(), name="commit")
@@ -182,7 +182,7 @@ class Store:
 
     async def close(self) -> None:
         """Bring all to its place, so that the next start has nothing to replay, and give the folders back."""
-        for disk, checkpointer in zip(self._disks.values(), self._checkpointers, strict=True):
+        for disk, checkpointer in zip(self.disks.values(), self._checkpointers, strict=True):
             if not disk.failed:
                 try:
                     await disk.journal.seal()
@@ -190,7 +190,7 @@ class Store:
                 except CairnError as error:
                     logger.warning("disk not brought to rest folder=%s why=%s", disk.folder, error)
         await self._nursery.stop()
-        for disk in self._disks.values():
+        for disk in self.disks.values():
             disk.descriptors.close()
         await close_all(self._folders)
 
@@ -209,7 +209,7 @@ class Store:
         return result  # type: ignore[return-value]  # of type T whenever there is no error
 
     def disk_of(self, replica: Replica) -> DataDisk:
-        return self._disks[replica.disk_id]
+        return self.disks[replica.disk_id]
 
     # ------------------------------------------------------------ headers
 
@@ -218,7 +218,7 @@ class Store:
         if epoch <= self.max_epoch:
             return
         entries = []
-        for disk in self._disks.values():
+        for disk in self.disks.values():
             disk.journal.epoch = max(disk.journal.epoch, epoch)
             if not disk.failed:
                 entries.append((disk, disk.journal.submit(pack_epoch_record(epoch))))
@@ -254,7 +254,7 @@ class Store:
             BusyError: the chunk is here already, or just being made.
             DiskFullError, DiskFailedError: nothing was made.
         """
-        disk = lifecycle.choose_disk(list(self._disks.values()))
+        disk = lifecycle.choose_disk(list(self.disks.values()))
         state = lifecycle.new_state(handle, version, epoch, incomplete=incomplete)
         return await self._finish(self._enter(disk, handle, lifecycle.create(disk, state)))
 
@@ -313,22 +313,18 @@ class Store:
         """Unlink what has been in the trash for longer; return how many replicas."""
         before_ns = self._env.clock.wall_ns() - int(older_than_s * SECOND_NS)
         count = 0
-        for disk in self._disks.values():
+        for disk in self.disks.values():
             if not disk.failed:
                 count += await disk.run(lambda disk=disk: lifecycle.empty_trash(disk.files, before_ns=before_ns))  # type: ignore[misc]
         return count
 
-    def disks(self) -> list[DataDisk]:
-        """Return all disks, also failed ones, in the order of the folders."""
-        return list(self._disks.values())
-
     def usage(self) -> list[DiskUsage]:
         """Return how each disk stands, in the order of the folders."""
-        return [disk.usage() for disk in self._disks.values()]
+        return [disk.usage() for disk in self.disks.values()]
 
     async def look_at_space(self) -> None:
         """Ask every file system what is free: also what others used or freed, and what was deleted, counts."""
-        for disk in self.disks():
+        for disk in self.disks.values():
             await disk.run(lambda disk=disk: disk.check_space(0))  # type: ignore[misc]
 
     # ------------------------------------------------------------ bytes

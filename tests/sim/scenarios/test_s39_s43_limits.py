@@ -23,7 +23,7 @@ DESCRIPTORS = 3
 async def few_descriptors(stage: Stage) -> None:
     """Three replicas may be open at a time and ten are in use; then one server gets no descriptor at all."""
     client = await stage.client("maker")
-    disks = [disk for one in stage.cluster.servers.values() for disk in one.context.store._disks.values()]
+    disks = [disk for one in stage.cluster.servers.values() for disk in one.context.store.disks.values()]
     for disk in disks:
         disk.descriptors._max = DESCRIPTORS
 

@@ -41,7 +41,7 @@ def test_bytes_changed_under_a_running_server_are_found():
         with pytest.raises(ChunkCorruptError):
             await store.read(replica, 2000, memoryview(bytearray(1000)))
         world.tree.change((world.tree.find("cairn/ef/cd"), "0123456789abcdef.dat", None))
-        store._disks[replica.disk_id].descriptors.drop(HANDLE)
+        store.disks[replica.disk_id].descriptors.drop(HANDLE)
         with pytest.raises(ChunkCorruptError):
             await store.read_verified(replica, 0, 10)
         assert not store.usage()[0].failed
@@ -191,7 +191,7 @@ def test_a_file_removed_under_a_running_server_costs_one_replica_and_not_the_dis
         await put(store, replica, 0, b"x" * 1500, durable=True)
         for name in ("0123456789abcdef.dat", "0123456789abcdef.sum"):
             world.tree.change((world.tree.find("cairn/ef/cd"), name, None))
-        store._disks[replica.disk_id].descriptors.drop(HANDLE)
+        store.disks[replica.disk_id].descriptors.drop(HANDLE)
         for call in (
             lambda: put(store, replica, 100, b"y", durable=True),
             lambda: put(store, replica, 1500, b"y" * 2000, durable=False),

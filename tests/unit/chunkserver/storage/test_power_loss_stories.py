@@ -149,7 +149,7 @@ def test_a_segment_of_the_journal_holds_no_more_than_its_size_and_one_record():
         replicas = [await make(store, ChunkHandle(number)) for number in range(1, 9)]
         await asyncio.gather(*(put(store, replica, 0, b"a" * size, durable=True) for replica in replicas))
         sizes = []
-        journal = next(iter(store._disks.values())).journal
+        journal = next(iter(store.disks.values())).journal
         notes = journal.on_sealed
 
         def note():
@@ -266,7 +266,7 @@ def test_a_block_that_a_redo_record_made_safe_is_overwritten_with_another():
             await put(store, replica, 0, b"a" * 512, durable=True)
             await put(store, replica, 512, b"b" * 600, durable=False)
             await put(store, replica, 0, b"c" * 512, durable=False)
-            disk = next(iter(store._disks.values()))
+            disk = next(iter(store.disks.values()))
             await disk.journal.seal()
             while disk.journal.sealed:
                 await asyncio.sleep(0)

@@ -125,12 +125,12 @@ def test_appends_that_arrive_together_share_a_flush():
         world = World()
         store = await world.open()
         replicas = [await make(store, ChunkHandle(number)) for number in range(1, 21)]
-        before = store._disks[replicas[0].disk_id].journal.commits
+        before = store.disks[replicas[0].disk_id].journal.commits
         jobs = [
             put(store, replica, place * 10, b"0123456789", durable=True) for place in range(20) for replica in replicas
         ]
         await asyncio.gather(*jobs)
-        assert store._disks[replicas[0].disk_id].journal.commits - before < 50
+        assert store.disks[replicas[0].disk_id].journal.commits - before < 50
         for replica in replicas:
             assert await content(store, replica) == b"0123456789" * 20
             assert replica.flushed_length == 200
