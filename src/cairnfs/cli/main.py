@@ -30,7 +30,7 @@ Exit codes:
   2  wrong usage                           a folder where a file should be
   3  not found                          6  not now: too few copies, disk full, busy
   130 Ctrl-C, 141 reader went away      7  a server cannot start: settings, port, folder
-`cairn status`: 0 healthy, 1 degraded, 2 data at risk.
+`cairn status`, `cairn fsck`: 0 healthy, 1 degraded, 2 data at risk.
 
 \b
 Paths are /path or cairn://host:port/path. Settings: flag, CAIRN_* variable, --config FILE,
@@ -44,6 +44,7 @@ COMMANDS = {
     "master": Lazy(_IN + "servers", "master", "run the master"),
     "chunkserver": Lazy(_IN + "servers", "chunkserver", "run a chunkserver"),
     "status": Lazy(_IN + "health", "status", "say how the cluster is"),
+    "fsck": Lazy(_IN + "fsck", "fsck", "look whether files have all their copies, and whether those are whole"),
     "deletions": Lazy(_IN + "deletions", "deletions", "show and release deletions that wait for an operator"),
     "config": Lazy(_IN + "servers", "config", "show each setting and where it comes from"),
     "ls": Lazy(_IN + "names", "ls", "list a folder"),

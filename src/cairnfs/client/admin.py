@@ -4,7 +4,7 @@ from cairnfs.client.deadlines import timed
 from cairnfs.client.names import Names
 from cairnfs.client.stats import Space
 from cairnfs.ids import NO_SERVER, ChunkHandle, ServerId
-from cairnfs.limits import META_CALL_S
+from cairnfs.limits import DATA_CALL_S, META_CALL_S
 from cairnfs.paths import AnyPath, parse_path
 from cairnfs.wire.operating import AcceptRestore, GetDeletions, HeldDeletions, ReleaseDeletions
 from cairnfs.wire.status import (
@@ -16,6 +16,8 @@ from cairnfs.wire.status import (
     GetReplicaInfo,
     GetStatus,
     ReplicaInfo,
+    Verified,
+    VerifyReplica,
 )
 
 
@@ -67,6 +69,11 @@ class Admin(Names):
         """Ask a chunkserver what it holds of a chunk."""
         request = GetReplicaInfo(handle=ChunkHandle(handle))
         return await self._core.connection.caller.call(address, request, timeout_s=META_CALL_S)
+
+    async def verify_replica(self, address: str, handle: int) -> Verified:
+        """Have a chunkserver read its closed replica of a chunk through; one that is damaged is made again."""
+        request = VerifyReplica(handle=ChunkHandle(handle))
+        return await self._core.connection.caller.call(address, request, timeout_s=DATA_CALL_S)
 
     async def server_counters(self, address: str) -> dict[str, int]:
         """Return the plain counters of any server."""

@@ -10,7 +10,7 @@ from cairnfs.client.stats import DirEntry, Listing, Space, Stat, Trashed
 from cairnfs.ids import NO_SERVER
 from cairnfs.paths import AnyPath
 from cairnfs.wire.operating import HeldDeletions
-from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo
+from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo, Verified
 
 
 class BlockingNames(Hops):
@@ -207,6 +207,10 @@ class BlockingNames(Hops):
     def replica_info(self, address: str, handle: int, *, timeout: float | None = None) -> ReplicaInfo:
         """Ask a chunkserver what it holds of a chunk."""
         return self._run(lambda fs: fs.replica_info(address, handle), timeout=timeout)
+
+    def verify_replica(self, address: str, handle: int, *, timeout: float | None = None) -> Verified:
+        """Have a chunkserver read its closed replica of a chunk through; one that is damaged is made again."""
+        return self._run(lambda fs: fs.verify_replica(address, handle), timeout=timeout)
 
     def server_counters(self, address: str, *, timeout: float | None = None) -> dict[str, int]:
         """Return the plain counters of any server."""

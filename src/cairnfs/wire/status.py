@@ -173,3 +173,21 @@ class GetCounters(Request[Counters], tag=0x84):
     """Plain counters of any server (observe.Counters)."""
 
     idempotent = True
+
+
+class Verified(Reply, tag=0x185):
+    """What a chunkserver found when it read a replica through."""
+
+    version: ChunkVersion
+    length: LengthInChunk
+    why: str = ""
+    """Why it is not known to be whole: no such replica, open, changed meanwhile. Empty: it was read to its end."""
+    damaged: bool = False
+    """A block did not fit its checksum or could not be read; the replica was quarantined, and will be made again."""
+
+
+class VerifyReplica(Request[Verified], tag=0x85):
+    """`cairn fsck --deep`, asked of a chunkserver: read your closed replica through. Rule 16."""
+
+    idempotent = True
+    handle: ChunkHandle
