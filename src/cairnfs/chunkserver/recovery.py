@@ -56,6 +56,8 @@ class Recovered:
 
     replicas: list[Found] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    lost: list[ChunkHandle] = field(default_factory=list)
+    """In the quarantine, now or since an earlier start."""
     epoch: Epoch = NO_VERSION.epoch
     segments: list[int] = field(default_factory=list)
 
@@ -75,6 +77,7 @@ def recover(files: Files, content: DiskFile, *, wall_ns: int, checks_place: bool
     for handle in handles:
         recovery.recover_replica(handle)
     files.sync_all()
+    result.lost = _list_quarantine(files)
     return result
 
 
@@ -89,6 +92,12 @@ def _list_replicas(files: Files) -> dict[ChunkHandle, None]:
                 if handle is not None and replica_folder(handle) == f"{ROOT}/{outer}/{inner}":
                     found[handle] = None
     return found
+
+
+def _list_quarantine(files: Files) -> list[ChunkHandle]:
+    """Return what was here and is no more: rule 3 must not take it for a replica that never was."""
+    found = (parse_handle(name.partition("-")[2]) for name in files.listing(QUARANTINE))
+    return list(dict.fromkeys(handle for handle in found if handle is not None))
 
 
 @dataclass(slots=True)

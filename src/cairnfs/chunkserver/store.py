@@ -60,8 +60,8 @@ class Store:
         """Rule 1: the highest epoch seen; durable."""
         self.replicas: dict[ChunkHandle, Replica] = {}
         self.lost: dict[ChunkHandle, None] = {}
-        """Replicas that this process had and has no more, by a failed disk or as corrupt. Rule 3: such a one that is
-        absent is no empty member."""
+        """Replicas that this process had and has no more, by a failed disk, and all that are in the quarantine. Rule 3:
+        such a one that is absent is no empty member."""
         self.damaged: list[str] = []
         """What recovery had to put aside, for the report to the master and the log."""
         self.on_disk_failed: Callable[[DiskId, str], None] | None = None
@@ -149,6 +149,7 @@ class Store:
                 continue
             self._add_disk(disk)
             self.damaged += recovered.damaged
+            self.lost.update(dict.fromkeys(recovered.lost))
             self.max_epoch = max(self.max_epoch, recovered.epoch)
         if not self.disks:
             raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))

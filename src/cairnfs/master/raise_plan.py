@@ -62,8 +62,14 @@ def _choose(base: Base, answers: Mapping[ServerId, Promised]) -> Source | NoSour
     if unbroken:
         server, promised = max(unbroken, key=lambda pair: _height(pair[1]))
         return Source(server, promised)
-    broken = [(server, promised) for server, promised, _ in named if _is_usable(base, promised)]
-    return _choose_broken(base, broken, all_answered=len(named) == len(base.members))
+    all_answered = len(named) == len(base.members)
+    # Absent after a restart: nothing was ever acked, or the disk is gone that had it. Only all of them together tell.
+    broken = [
+        (server, promised)
+        for server, promised, _ in named
+        if _is_usable(base, promised) and (promised.present or all_answered)
+    ]
+    return _choose_broken(base, broken, all_answered=all_answered)
 
 
 def is_equal(source: Promised, other: Promised) -> bool:

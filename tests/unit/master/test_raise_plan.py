@@ -54,6 +54,17 @@ def test_a_member_that_has_lost_its_replica_is_no_empty_source_of_a_new_chunk():
     assert found.server == 2
 
 
+def test_absent_after_a_restart_says_nothing_alone():
+    """Goal: a disk that is gone looks the same as a replica that never was. Only all members together tell."""
+    new = base(is_new=True, members=(1, 2))
+    assert isinstance(choose_source(new, {1: absent(101)}), NoSource)
+    assert isinstance(choose_source(new, {1: absent(101), 2: absent(102)}), Source)
+    found = choose_source(new, {1: absent(101), 2: replica(102, unbroken=False)})
+    assert isinstance(found, Source)
+    assert found.server == 2
+    assert isinstance(choose_source(new, {1: absent(1)}), Source), "the process that never had it knows"
+
+
 def test_for_every_combination_the_source_is_a_full_member_of_the_last_result():
     """Goal: {absent, broken, unbroken, incomplete} x versions x serials, for three members.
     Method: all combinations; each choice is held against the rule's own words.

@@ -119,29 +119,6 @@ def test_nothing_below_a_promise_is_taken_and_the_promise_survives_a_restart():
     run(story)
 
 
-def test_a_promise_says_that_a_replica_was_lost():
-    """Goal: rule 3: an absent replica is an empty member of a new chunk, unless its server has lost it.
-
-    Method: one member's disk fails, another member's replica is set aside as corrupt; the third one never had any.
-    """
-
-    async def story(cluster):
-        lease = await cluster.new_chunk(names="ab")
-        await cluster.append(lease, b"record")
-        replica = cluster.store("a").replicas[1]
-        await cluster.store("a").quarantine(replica, "rotten")
-        disk = cluster.store("b").disk_of(cluster.store("b").replicas[1])
-        disk.fail("broken")
-        _, promised = await cluster.promise(1, "abc")
-        assert [(one.present, one.incomplete) for one in promised.values()] == [
-            (False, True),
-            (False, True),
-            (False, False),
-        ]
-
-    run(story)
-
-
 def test_a_promise_without_a_replica_refuses_the_older_grant():
     async def story(cluster):
         older = cluster.lease()
