@@ -60,7 +60,7 @@ def test_fsck_says_what_a_dead_server_has_left_behind(own_cluster):
     text = fsck(own_cluster, "/single")[1]
     assert "one copy: /single chunk 0" in text
     assert "to do: " in text
-    assert f"if server {own_cluster.addresses[own_cluster.chunkservers[2]]} were lost, 1 chunks" in text
+    assert f"if server {own_cluster.addresses[own_cluster.chunkservers[2]]} were lost, 1 chunk would" in text
 
 
 def test_fsck_of_a_path_that_is_not_there_is_not_found(own_cluster):

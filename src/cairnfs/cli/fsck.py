@@ -92,7 +92,8 @@ def _show(checkup: Checkup, *, deep: bool) -> None:
         if of_kind:
             line(f"  to do: {WHAT_TO_DO[kind]}")
     size = format_size(checkup.size_bytes)
-    line(f"{checkup.files} files, {checkup.chunks} chunks ({checkup.open_chunks} open), {size}: {_sentence(checkup)}")
+    files, chunks = _counted(checkup.files, "file"), _counted(checkup.chunks, "chunk")
+    line(f"{files}, {chunks} ({checkup.open_chunks} open), {size}: {_sentence(checkup)}")
     if deep:
         size = format_size(checkup.verified_bytes)
         line(f"{checkup.verified} copies read through, {size}; {checkup.left_out} left out (open, or changing)")
@@ -110,4 +111,8 @@ def _show_fate(what: str, only_on: Counter[str]) -> None:
     if not only_on:
         line(f"no single {what}'s loss would lose anything")
     for name, count in sorted(only_on.items()):
-        line(f"if {what} {name} were lost, {count} chunks would be lost with it")
+        line(f"if {what} {name} were lost, {_counted(count, 'chunk')} would be lost with it")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
