@@ -19,7 +19,7 @@ from cairnfs.sim.schedule import KINDS
 from cairnfs.sim.swarm import quiet
 
 GOAL = 50.0
-OPERATION_GAP_S = 0.85
+OPERATION_GAP_S = 0.7
 
 
 def main() -> None:
