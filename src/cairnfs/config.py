@@ -43,8 +43,22 @@ class MasterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Not heard for so long: its replicas count as lost after the repair grace."""
     repair_grace_s: float = 60.0
     """Wait so long before copying what a dead server held (0 with one copy left)."""
-    repairs_max: int = 4
-    """Copies that run at once in the whole cluster."""
+    repairs_max: int = 32
+    """Repairs that run at once in the whole cluster; 0: none, and no moves."""
+    repair_bytes_s: int = 50_000_000
+    """What each server takes in, and what it gives, in a second for repairs and moves. `cairn tune` changes it."""
+    cluster_bytes_s: int = 0
+    """The same for the whole cluster; 0: no limit but that of each server."""
+    balance_bytes_s: int = 20_000_000
+    """Of that, for moves that only even out, in the whole cluster."""
+    balance_spread: float = 0.1
+    """Disks as unequally full as this fraction are not worth a move. 1: no balance."""
+    trim_after_s: float = 600.0
+    """A copy more than the goal is borne for so long: a server that flaps costs no copy."""
+    slow_after_s: float = 30.0
+    """A server much slower than its peers for so long gets no new chunks and no primary duty."""
+    evacuate_after_s: float = 3600.0
+    """And after so long its chunks are copied away, as if it were drained."""
     trash_s: float = 3 * DAY_S
     """How long deleted files can be undeleted. GFS paper, section 4.4."""
     replica_trash_s: float = HOUR_S

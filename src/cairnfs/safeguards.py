@@ -48,6 +48,8 @@ class Safeguards:
     """Rule 22: a replica is deleted only by exact handle, version and current epoch."""
     keep_last_copy: bool = True
     """Rule 23: no path removes the last valid copy."""
+    copy_before_move: bool = True
+    """Rule 23: a moved replica leaves its old server after the new one is verified and registered."""
     verify_alone: bool = True
     """Rule 23: a replica is read through before it alone stays in the record and the others are given up."""
     records_at_end: bool = True

@@ -11,7 +11,7 @@ from tests.unit.meta.support import Caller, DictStore
 
 from cairnfs.checksum import crc32c
 from cairnfs.errors import FormatError
-from cairnfs.meta import dump, log, records, tables
+from cairnfs.meta import dump, log, records, servers, tables
 from cairnfs.wire.namespace import MakeFolder
 
 KINDS = typing.get_args(records.Record)
@@ -22,7 +22,7 @@ ROWS = {
     tables.TrashRow: tables.decode_trash,
     tables.PurgedRow: tables.decode_purged,
     tables.ClientRow: tables.decode_client,
-    tables.ServerRow: tables.decode_server,
+    servers.ServerRow: servers.decode_server,
     tables.LogState: tables.decode_log_state,
 }
 REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

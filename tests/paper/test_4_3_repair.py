@@ -11,7 +11,7 @@ from tests.support.fake_chunkserver import Replica
 from tests.support.master_cluster import master_cluster, run
 
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion
-from cairnfs.master.repair import Health, Work, need_of, plan_repairs
+from cairnfs.master.repair import Health, Queue, Work, need_of, urgency_of
 from cairnfs.sim.world import pass_time
 from cairnfs.wire.master_orders import Clone
 
@@ -22,18 +22,43 @@ def health(handle, live, *, goal=3, closed=True, has_lease=False, **more):
     return Health(handle=ChunkHandle(handle), goal=goal, live=live, closed=closed, has_lease=has_lease, **more)
 
 
+def in_order(*chunks):
+    queue = Queue()
+    for one in chunks:
+        queue.put(one.handle, urgency_of(one))
+    return queue.first(100)
+
+
 def test_the_chunk_that_lost_two_replicas_comes_before_the_one_that_lost_one():
-    plan = plan_repairs([health(1, 2), health(2, 1), health(3, 2)], places=3)
-    assert [repair.handle for repair in plan] == [2, 1, 3]
+    assert in_order(health(1, 2), health(2, 1), health(3, 2)) == [2, 1, 3]
 
 
 def test_a_chunk_that_blocks_a_client_comes_before_its_equals():
-    assert plan_repairs([health(1, 2), health(2, 2, is_wanted=True)], places=1)[0].handle == 2
+    assert in_order(health(1, 2), health(2, 2, is_wanted=True)) == [2, 1]
 
 
-def test_the_number_of_copies_at_once_is_limited():
-    assert len(plan_repairs([health(n, 2) for n in range(1, 100)], places=4)) == 4
-    assert plan_repairs([health(1, 2)], places=-1) == []
+def test_a_live_file_comes_before_what_is_in_the_trash():
+    assert in_order(health(1, 2, is_trash=True), health(2, 2), health(3, 1, is_trash=True)) == [3, 2, 1]
+
+
+def test_copies_that_are_to_leave_count_for_readers_but_not_for_the_goal():
+    assert need_of(health(1, 2, leaving=1)).work is Work.COPY
+    assert need_of(health(1, 3, leaving=1)) is None
+    assert need_of(health(1, 0, leaving=2)).work is Work.COPY
+    assert in_order(health(1, 2, leaving=1), health(2, 2)) == [2, 1]
+
+
+def test_a_chunk_that_is_put_again_keeps_its_place_and_moves_when_its_need_does():
+    queue = Queue()
+    for handle in (1, 2, 3):
+        queue.put(handle, 8)
+    queue.put(1, 8)
+    assert queue.first(2) == [1, 2]
+    queue.put(3, 4)
+    queue.to_the_end(1)
+    assert queue.first(9) == [3, 2, 1]
+    queue.drop(2)
+    assert queue.first(9) == [3, 1]
 
 
 def test_a_server_that_may_come_back_is_waited_for_unless_one_copy_is_left():

@@ -27,6 +27,7 @@ FAST = {
     "safe_start_s": 0.0,
     "repair_grace_s": 0.0,
     "repairs_max": 0,
+    "trim_after_s": 0.0,
 }
 """Nobody dies by himself in a test that runs for a second, and nothing is repaired unless the test says so."""
 

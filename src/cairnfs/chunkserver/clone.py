@@ -56,7 +56,7 @@ async def _copy(context: Context, chunk: Chunk, replica: Replica, request: Clone
     blocks = await list_source(context, request.handle, *source)
     rest = 0
     for _ in range(_PASSES_MAX):
-        await copy_over(context, chunk, replica, source=source, blocks=blocks)
+        await copy_over(context, chunk, replica, source=source, blocks=blocks, paced=True)
         take_filter(chunk, blocks)
         if not request.joiner:
             if (replica.length, replica.digest()) != (blocks.length, blocks.digest):

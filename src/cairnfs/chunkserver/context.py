@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cairnfs.chunkserver.exclusions import Exclusions
+from cairnfs.chunkserver.pacing import Pace
 from cairnfs.chunkserver.push import PushBuffer
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.roles import Chunk, Chunks
@@ -40,6 +41,14 @@ class Context:
     counters: dict[str, int] = field(default_factory=dict)
     followers: int = 0
     """Questions for a length that wait here until it grows."""
+
+    pace_in: Pace = field(init=False)
+    """What repairs and moves bring."""
+    pace_out: Pace = field(init=False)
+    """What they read here."""
+
+    def __post_init__(self) -> None:
+        self.pace_in, self.pace_out = Pace(self.env.clock), Pace(self.env.clock)
 
     @property
     def me(self) -> ServerId:

@@ -45,7 +45,9 @@ Runs = dict[tuple[int, int], bytes]
 """Bytes of a source by (first block, number of blocks)."""
 
 
-async def fetch_ahead(context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks) -> Runs:
+async def fetch_ahead(
+    context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks, *, paced: bool
+) -> Runs:
     """Fetch and verify all that differs while the replica is whole; return the first 4 MiB of it.
 
     A source that is corrupt or gone is noticed before it costs a copy that may be the last good one (rule 23). What is
@@ -57,7 +59,7 @@ async def fetch_ahead(context: Context, replica: Replica, source: tuple[str, Chu
     kept: Runs = {}
     left_bytes = JOINER_REST_BYTES
     for first, count in _runs(context, replica, blocks):
-        request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count)
+        request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count, paced=paced)
         data = await _fetch(context, replica, source[0], request)
         if len(data) <= left_bytes:
             kept[first, count] = bytes(data)
@@ -66,7 +68,7 @@ async def fetch_ahead(context: Context, replica: Replica, source: tuple[str, Chu
 
 
 async def make_equal(
-    context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks, *, ahead: Runs
+    context: Context, replica: Replica, source: tuple[str, ChunkVersion], blocks: Blocks, *, ahead: Runs, paced: bool
 ) -> int:
     """Copy what differs, set the length and flush; return how many bytes were copied.
 
@@ -83,7 +85,7 @@ async def make_equal(
     for first, count in _runs(context, replica, blocks):
         data: Buffer | None = ahead.get((first, count))
         if data is None:
-            request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count)
+            request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count, paced=paced)
             data = await _fetch(context, replica, source[0], request)
         copied += await _write_run(context, replica, data, first=first, count=count)
     await context.store.flush(replica)
@@ -140,6 +142,8 @@ async def _write_run(context: Context, replica: Replica, data: Buffer, *, first:
 async def _fetch(context: Context, replica: Replica, source: str, request: ReadBlocks) -> memoryview:
     """Fetch blocks and verify them; what was changed on the way is asked for again."""
     for left in range(_ATTEMPTS - 1, -1, -1):
+        if request.paced:
+            await context.pace_in.take(request.count * context.geometry.block_bytes)
         try:
             reply, data = await context.caller.call_for_payload(source, request, timeout_s=DATA_CALL_S)
         except (ConnectError, ConnectionLostError, CallTimeoutError, StaleVersionError) as error:
@@ -189,11 +193,15 @@ def list_blocks(context: Context, request: ListBlocks) -> Blocks:
 
 
 async def read_blocks(context: Context, request: ReadBlocks) -> Answer:
-    """Answer with whole blocks, verified here before they are sent. Rule 16."""
-    _, replica = _source(context, request.handle, request.version)
+    """Answer with whole blocks, verified here before they are sent; for a repair, within its limit. Rule 16."""
     block_bytes = context.geometry.block_bytes
     start, length = request.block * block_bytes, request.count * block_bytes
-    if not 0 < length <= max(PAYLOAD_BYTES_MAX, block_bytes) or start >= replica.length:
+    if not 0 < length <= max(PAYLOAD_BYTES_MAX, block_bytes) or start >= context.geometry.chunk_bytes:
+        raise BadRequestError(what=f"{request.count} blocks from {request.block}")
+    if request.paced:
+        await context.pace_out.take(length)
+    _, replica = _source(context, request.handle, request.version)
+    if start >= replica.length:
         raise BadRequestError(what=f"{request.count} blocks from {request.block}")
     try:
         data = memoryview(await context.store.read_verified(replica, start, length))

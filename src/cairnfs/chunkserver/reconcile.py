@@ -197,22 +197,30 @@ def _check_unmoved(context: Context, request: Reconcile, blocks: Blocks) -> None
 
 
 async def copy_over(
-    context: Context, chunk: Chunk, replica: Replica, *, source: tuple[str, ChunkVersion], blocks: Blocks
+    context: Context,
+    chunk: Chunk,
+    replica: Replica,
+    *,
+    source: tuple[str, ChunkVersion],
+    blocks: Blocks,
+    paced: bool = False,
 ) -> int:
     """Mark the replica as half filled, durably, and copy what differs into it. Holds the turn.
+
+    `paced`: within the limits of repairs at both ends; not in a raise, which holds up writers.
 
     Raises:
         NoCopyError, ChunkCorruptError: of the source. A replica that was whole is so still, unless the source failed
             after it had been seen to be sound.
     """
     check_listing(context, blocks)
-    ahead = {} if replica.state.incomplete else await fetch_ahead(context, replica, source, blocks)
+    ahead = {} if replica.state.incomplete else await fetch_ahead(context, replica, source, blocks, paced=paced)
     chunk.is_changing = chunk.is_overwritten = True
     chunk.ranges.touch(0, context.geometry.chunk_bytes)
     try:
         if not replica.state.incomplete or replica.state.closed:
             await context.store.set_header(replica, incomplete=True, closed=False, closed_length=0)
-        copied = await make_equal(context, replica, source, blocks, ahead=ahead)
+        copied = await make_equal(context, replica, source, blocks, ahead=ahead, paced=paced)
         context.count("bytes_copied", copied)
         return copied
     finally:

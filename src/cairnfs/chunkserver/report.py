@@ -247,6 +247,7 @@ class Reporter:
         # Invariant 1: first the exclusions, then the renewal.
         context.exclusions.take(answer.exclusions, context.chunks)
         self._exclusions_upto = answer.exclusions_upto
+        context.pace_in.bytes_s = context.pace_out.bytes_s = answer.copy_bytes_s
         if answer.serves and answer.sent_at_s == sent_at_s:
             standing.renew(sent_at_s if context.safeguards.lease_from_question else context.now_s())
         for handle in answer.renewed:

@@ -147,3 +147,15 @@ class LowerEpochError(CairnError):
 
     def __str__(self) -> str:
         return f"order of epoch {self.got} refused: epoch {self.seen} has been seen"
+
+
+@dataclass(eq=False, kw_only=True)
+class NoSuchServerError(CairnError):
+    """The master has never seen such a chunkserver, or was told to forget it. Nothing happened."""
+
+    code = 4012
+    hint = "`cairn status` lists the chunkservers"
+    server: str
+
+    def __str__(self) -> str:
+        return f"no chunkserver {self.server}"

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from cairnfs.errors import DiskFailedError, DiskFullError, NotLeaderError
+from cairnfs.master.balancing import Balancing
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.granting import Granting
 from cairnfs.master.membership import Membership
@@ -28,12 +29,20 @@ class Background:
     """Starts the timers."""
 
     def __init__(
-        self, reign: Reign, *, membership: Membership, granting: Granting, repairing: Repairing, garbage: Garbage
+        self,
+        reign: Reign,
+        *,
+        membership: Membership,
+        granting: Granting,
+        repairing: Repairing,
+        balancing: Balancing,
+        garbage: Garbage,
     ) -> None:
         self._reign = reign
         self._membership = membership
         self._granting = granting
         self._repairing = repairing
+        self._balancing = balancing
         self._garbage = garbage
 
     def start(self) -> None:
@@ -41,6 +50,8 @@ class Background:
         beat_s = self._reign.config.heartbeat_s
         self._every(beat_s / 2, self._watch, "liveness")
         self._every(beat_s / 2, self._repairing.step, "repair")
+        self._every(beat_s / 50, self._repairing.survey.watch_affected, "affected")
+        self._every(beat_s, self._balancing.step, "balance")
         self._every(beat_s, self._garbage.step, "garbage")
         self._every(beat_s, self._sweep, "trash")
         self._every(60 * beat_s, self._trim, "log")

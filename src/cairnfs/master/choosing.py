@@ -25,6 +25,10 @@ class Choosing:
         """
         reign = self._reign
         chosen = self.choose(goal, near=near, without=(), racks=())
+        if len(chosen) < goal:
+            # Rather a slow server, or one that may be away for a while, than a copy less.
+            servers, racks = tuple(one.server for one in chosen), tuple(one.rack for one in chosen if one.rack)
+            chosen += self.choose(goal - len(chosen), near=near, without=servers, racks=racks, spared=True)
         need = goal if reign.is_young else reign.copies_needed(goal)
         if len(chosen) < need:
             raise TooFewCopiesError(what="a new chunk", have=len(chosen), need=need)
@@ -40,13 +44,22 @@ class Choosing:
                 session.creations.append(now_s)
 
     def choose(
-        self, count: int, *, near: str, without: tuple[ServerId, ...], racks: tuple[str, ...]
+        self, count: int, *, near: str, without: tuple[ServerId, ...], racks: tuple[str, ...], spared: bool = False
     ) -> list[Candidate]:
-        """Return up to `count` live servers with room, none of them in `without`, racks not in `racks` first."""
+        """Return up to `count` live servers with room, none of them in `without`, racks not in `racks` first.
+
+        `spared`: also servers that are slow or in maintenance; never those that are to be emptied.
+        """
         reign = self._reign
         now_s = reign.now_s()
         draw = reign.env.random.random
-        sessions = [one for one in reign.sessions.live(now_s) if one.reported and one.server not in without]
+        sessions = [
+            one
+            for one in reign.sessions.live(now_s)
+            if one.reported
+            and one.server not in without
+            and not (reign.is_to_be_emptied(one) if spared else reign.is_spared(one))
+        ]
         if len(sessions) > CANDIDATES_MAX:
             nearest = [one for one in sessions if near and one.address == near]
             sessions = nearest + reign.env.random.sample(
@@ -58,7 +71,7 @@ class Choosing:
                 boot=one.boot,
                 address=one.address,
                 rack=one.rack,
-                free_bytes=one.free_bytes,
+                free_bytes=one.room_bytes(reign.identity.chunk_bytes),
                 total_bytes=one.total_bytes,
                 writing=reign.leases.count_of(one.server),
                 recent=one.recent_creations(now_s),

@@ -2,7 +2,8 @@
 
     orphan    no file uses the chunk (purged, or a copy that was never used)
     stale     the record does not name its server, and the goal is met by others
-    excess    more current copies than the goal: one leaves the record first, and is stale then
+    excess    more current copies than the goal, for long: one leaves the record first, and is stale then
+    left      its disk is to be emptied, and the goal is met elsewhere; or it was moved: as excess, but at once
 
 Guards, each of which alone stops a deletion: the safe start is over; metadata are not older than the cluster; the chunk
 is not busy; exact version; the goal is met by confirmed copies on live servers (never the last one, rule 23); the brake
@@ -67,6 +68,7 @@ class Garbage:
         self.brake = Brake()
         self._told: dict[ServerId, int] = {}
         self._purge_cursor = 0
+        self._excess_since: dict[ChunkHandle, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -141,14 +143,26 @@ class Garbage:
         is_member = any(server == session.server for server, _ in row.members)
         if is_member and (not row.closed or len(row.members) <= row.goal):
             return None  # the common case, without a look at the others
-        confirmed = [one for one in reign.live_current(row, handle) if reign.inventory.get(one.server, handle)]
+        confirmed = [one for one in reign.staying(row, handle) if reign.inventory.get(one.server, handle)]
         if not is_member:
             enough = len(confirmed) >= row.goal or not reign.safeguards.keep_last_copy
             newer = reign.is_newer(held, handle, row)
             return Doomed(handle, held.version, Why.STALE, newer, enough) if enough or newer else None
-        if len(confirmed) > row.goal and self._fullest(confirmed) is session:
-            return row
-        return None
+        if handle in session.leaving:
+            is_too_many = len(confirmed) >= row.goal
+        else:
+            is_too_many = session in confirmed and self._is_long_in_excess(handle, row, confirmed)
+            is_too_many = is_too_many and self._fullest(confirmed) is session
+        return row if is_too_many else None
+
+    def _is_long_in_excess(self, handle: ChunkHandle, row: ChunkRow, confirmed: list[Session]) -> bool:
+        """True if there has been a copy too many for long without a break: a server that flaps costs no copy."""
+        now_s, least_s = self._reign.now_s(), self._reign.config.trim_after_s
+        if len(confirmed) <= row.goal:
+            self._excess_since.pop(handle, None)
+            return False
+        since_s = self._excess_since.setdefault(handle, now_s)
+        return now_s - max(since_s, *(one.begun_s for one in confirmed)) >= least_s
 
     def _judge_unknown(self, view: MetaRead, handle: ChunkHandle, held: Held) -> Doomed | None:
         """A replica of a chunk that no record names."""
@@ -216,15 +230,35 @@ class Garbage:
 
     async def _leave(self, session: Session, handle: ChunkHandle, row: ChunkRow) -> None:
         """An excess copy leaves the record; it is garbage from then on."""
+        if await self.take_out(session, handle, row):
+            self._excess_since.pop(handle, None)
+            if handle in session.leaving:
+                await self.delete_left(session, handle)
+
+    async def take_out(self, session: Session, handle: ChunkHandle, row: ChunkRow) -> bool:
+        """Take a server out of a closed chunk's record if the goal is met by others. True: it is out."""
         reign = self._reign
         async with reign.turns.hold(handle):
             now = reign.chunk(handle)
-            if now is None or now.version != row.version or len(reign.live_current(now, handle)) <= now.goal:
-                return
+            if now is None or now.version != row.version or not now.closed:
+                return False
+            if len([one for one in reign.staying(now, handle) if one is not session]) < now.goal:
+                return False
             try:
                 await reign.execute(RemoveMember(handle=handle, version=row.version, server=session.server))
             except CairnError as error:
                 logger.info("excess copy stays chunk=%016x why=%s", handle, error)
+                return False
+        return True
+
+    async def delete_left(self, session: Session, handle: ChunkHandle) -> None:
+        """Delete a replica that has been moved: the log explains it, so it is no case for the brake."""
+        if not self.may_delete() or self._reign.holds_newer:
+            return
+        with self._reign.store.read() as view:
+            found = self._judge(view, session, handle)
+        if isinstance(found, Doomed) and found.enough:
+            await self._delete(session, [found])
 
     async def _forget_purged(self) -> None:
         """Purged chunks that no server holds any more need not be remembered, once every known server was heard."""

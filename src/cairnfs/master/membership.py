@@ -7,6 +7,7 @@ this master (a takeover disturbs no writer).
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cairnfs.errors import BadRequestError, CairnError, NotLeaderError
 from cairnfs.ids import ChunkHandle, ChunkVersion
@@ -83,7 +84,8 @@ class Membership:
         older = reign.sessions.of(request.server)
         if older is not None:
             self.end(older, restarted=older.boot != request.boot)
-        reign.sessions.known[request.server] = Known(request.address, request.rack)
+        known = reign.sessions.known.get(request.server) or Known(request.address, request.rack)
+        reign.sessions.known[request.server] = replace(known, address=request.address, rack=request.rack)
         session = reign.sessions.begin(request, now_s=reign.now_s())
         logger.info("server registered server=%d address=%s boot=%d", request.server, request.address, request.boot)
         return Registered(
@@ -113,7 +115,7 @@ class Membership:
         reign = self._reign
         reign.exclusions.session_ended(session)
         reign.sessions.end(session, restarted=restarted)
-        reign.inventory.clear(session.server)
+        reign.look_at(reign.inventory.clear(session.server))
         if restarted:
             for handle in reign.leases.of_primary(session.server):
                 reign.leases.drop(handle)  # rule 2: over when its primary restarted
@@ -213,6 +215,8 @@ class Membership:
         reign.exclusions.confirm_upto(session, request.exclusions_confirmed)
         for handle in request.lost:
             reign.inventory.drop(session.server, handle)
+        reign.look_at(request.lost)
+        self._take_leaving(session, request.leaving)
         if request.gained:
             self.take(session, request.gained)
         renewed, unknown = reign.leases.renew(session.server, session.boot, request.leases, now_s)
@@ -233,7 +237,15 @@ class Membership:
             renewed=renewed,
             fences_done=fences,
             epoch=reign.epoch,
+            copy_bytes_s=reign.repair_bytes_s,
+            leaving_disks=list(reign.sessions.known[session.server].draining_disks),
         )
+
+    def _take_leaving(self, session: Session, leaving: list[ChunkHandle]) -> None:
+        """Replicas that no other disk of the server has room for have to go to other servers."""
+        if leaving or session.leaving:
+            before, session.leaving = session.leaving, dict.fromkeys(leaving)
+            self._reign.look_at(handle for handle in leaving if handle not in before)
 
     def _adopt(
         self, session: Session, asked: list[tuple[ChunkHandle, ChunkVersion]], now_s: float

@@ -268,10 +268,11 @@ class Raising:
         """The writer's own server, else the present primary, else the one with the fewest leases."""
         reign = self._reign
 
-        def rank(server: ServerId) -> tuple[bool, bool, bool, int]:
+        def rank(server: ServerId) -> tuple[bool, bool, bool, bool, int]:
             session = reign.sessions.of(server)
+            spared = session is not None and reign.is_spared(session)
             near = session is not None and bool(job.near) and session.address == job.near
-            return server == job.avoid, not near, server != row.primary, reign.leases.count_of(server)
+            return server == job.avoid, spared, not near, server != row.primary, reign.leases.count_of(server)
 
         return min(servers, key=rank)
 

@@ -10,7 +10,7 @@ Invariants:
 import asyncio
 import copy
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from cairnfs.master.sessions import Session, Sessions
 from cairnfs.meta import decide, read
 from cairnfs.meta.commands import Command
 from cairnfs.meta.decide import Choice, Placement
+from cairnfs.meta.servers import TuningRow
 from cairnfs.meta.tables import ChunkRow, Identity, PurgedRow, RestoredRow
 from cairnfs.observe.counters import Counters
 from cairnfs.rpc.caller import Caller
@@ -62,6 +63,11 @@ class Reign:
     """At a chunk's handle: one raise, copy or repair at a time. At ("add", inode): one new chunk at a time."""
     wanted: dict[ChunkHandle, None] = field(default_factory=dict)
     """Chunks that need repair now, before the next look at all of them."""
+    affected: dict[ChunkHandle, None] = field(default_factory=dict)
+    """Chunks to be looked at before the walk over all of them gets there: their servers have died, or are to leave."""
+    has_affected: asyncio.Event = field(default_factory=asyncio.Event)
+    tuning: TuningRow = field(default_factory=TuningRow)
+    """Speeds that an operator has set."""
     copying: dict[ChunkHandle, None] = field(default_factory=dict)
     """Chunks that a repair copies without holding the turn."""
     revoked: dict[ChunkHandle, ChunkVersion] = field(default_factory=dict)
@@ -282,6 +288,64 @@ class Reign:
         now_s = self.now_s()
         limit_s = now_s - self.config.suspect_s
         return [session for session in self.current(row, handle) if session.heard_s > limit_s]
+
+    def staying(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
+        """Of these, the ones whose replica counts for the goal: it is not to leave its server."""
+        return [session for session in self.live_current(row, handle) if not self.leaves(session, handle)]
+
+    def leaves(self, session: Session, handle: ChunkHandle) -> bool:
+        """True if the server, or the disk, that holds the replica is to be empty: drained, or too slow for too long."""
+        return handle in session.leaving or self.is_to_be_emptied(session)
+
+    def is_to_be_emptied(self, session: Session) -> bool:
+        """True if an operator drains the server, or if it has been an outlier for long."""
+        known = self.sessions.known.get(session.server)
+        if known is not None and known.draining:
+            return True
+        since_s = session.slow_since_s
+        return since_s is not None and self.now_s() - since_s >= self.config.evacuate_after_s
+
+    def is_spared(self, session: Session) -> bool:
+        """True if the server gets no new chunks, and no primary duty where another can: leaving, away soon, or slow."""
+        since_s = session.slow_since_s
+        if since_s is not None and self.now_s() - since_s >= self.config.slow_after_s:
+            return True
+        return self.is_to_be_emptied(session) or self.is_in_maintenance(session.server)
+
+    def is_in_maintenance(self, server: ServerId) -> bool:
+        """True while an operator has said that the server's silence means nothing."""
+        known = self.sessions.known.get(server)
+        return known is not None and known.maintenance_until_ns > self.env.clock.wall_ns()
+
+    def may_come_back(self, server: ServerId, now_s: float) -> bool:
+        """True for a silent server whose replicas are waited for: gone for less than the grace, or in maintenance."""
+        if self.sessions.gone_for_s(server, now_s) < self.config.repair_grace_s:
+            return True
+        return self.is_in_maintenance(server)
+
+    def size_of(self, handle: ChunkHandle, row: ChunkRow) -> int:
+        """Return how many bytes a copy of the chunk moves, as far as is known."""
+        if row.closed:
+            return row.length
+        return max((held.length for held in self.inventory.holders(handle).values()), default=row.length)
+
+    def look_at(self, handles: Iterable[ChunkHandle]) -> None:
+        """Have these chunks looked at soon: copies of them are gone, or are to go."""
+        self.affected.update(dict.fromkeys(handles))
+        if self.affected:
+            self.has_affected.set()
+
+    @property
+    def repair_bytes_s(self) -> int:
+        return self.tuning.repair_bytes_s or self.config.repair_bytes_s
+
+    @property
+    def cluster_bytes_s(self) -> int:
+        return self.tuning.cluster_bytes_s or self.config.cluster_bytes_s
+
+    @property
+    def balance_bytes_s(self) -> int:
+        return self.tuning.balance_bytes_s or self.config.balance_bytes_s
 
     def is_busy(self, handle: ChunkHandle) -> bool:
         """True while a raise, a copy or a repair of the chunk is under way."""

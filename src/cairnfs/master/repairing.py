@@ -1,22 +1,23 @@
-"""Keeping every chunk at its goal: looks at all chunks in slices and carries out what `repair` plans. GFS paper, 4.3.
+"""Keeping every chunk at its goal: carries out what `repair` plans, within limits. GFS paper, section 4.3.
 
-At most `repairs_max` run at once, so that client traffic goes first. A repair that fails is tried again after a pause.
-Nothing runs before all known servers have reported, or the longest wait for them is over (safe start).
+Copies of bytes are limited by servers and by the cluster (`streams`), so that client traffic goes first; what moves few
+bytes is not. A repair makes one copy and asks again, so that the second copy of one chunk never goes before the first
+of another. One that fails is tried again after a pause; why is remembered for who asks.
 """
 
 import logging
-from dataclasses import dataclass, field
 
-from cairnfs.errors import CairnError, StaleVersionError
+from cairnfs.errors import CairnError, StaleVersionError, TooFewCopiesError
 from cairnfs.ids import BootId, ChunkHandle, ServerId
 from cairnfs.limits import DATA_CALL_S, JOINER_REST_BYTES
-from cairnfs.master.choosing import Choosing
+from cairnfs.master.choosing import CANDIDATES_MAX, Choosing
 from cairnfs.master.inventory import Held
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
-from cairnfs.master.repair import Health, Repair, Work, need_of, plan_repairs
+from cairnfs.master.repair import Health, Repair, Work, need_of
 from cairnfs.master.sessions import Session
-from cairnfs.meta import read
+from cairnfs.master.streams import Budget, Streams
+from cairnfs.master.survey import Census, Survey
 from cairnfs.meta.commands import AddMember
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.wire.master_orders import Clone
@@ -24,175 +25,95 @@ from cairnfs.wire.membership import Exclusion
 
 logger = logging.getLogger(__name__)
 
-SLICE = 1000
-"""Chunks looked at in one step: about ten milliseconds of the loop."""
-LOOK_BEATS = 2
-"""Heartbeats from the begin of one full look to that of the next, at least: liveness changes no faster."""
+LOOKED_AT = 1000
+"""Chunks in need that are looked at in one step."""
+LOOKED_AT_BETWEEN = 16
+"""And when a repair has ended, so that its place is not empty until the next step."""
 AGAIN_BEATS = 5
 """Heartbeats to wait before a failed repair is tried again."""
-SHOWN_MAX = 20
+WHY_MAX = 10_000
 _JOINS_MAX = 3
 
 
-@dataclass(slots=True)
-class Census:
-    """What the last full look counted."""
-
-    missing: int = 0
-    one_copy: int = 0
-    below_goal: int = 0
-    above_goal: int = 0
-    missing_handles: list[ChunkHandle] = field(default_factory=list)
-
-    def count(self, health: Health, *, is_safe: bool) -> None:
-        if health.live == 0 and is_safe and not health.restarted:
-            self.missing += 1
-            if len(self.missing_handles) < SHOWN_MAX:
-                self.missing_handles.append(health.handle)
-        elif health.live == 1 and health.goal > 1:
-            self.one_copy += 1
-        if health.live < health.goal:
-            self.below_goal += 1
-        elif health.live > health.goal:
-            self.above_goal += 1
+class Waiting(Exception):  # noqa: N818 - no error: it goes on by itself
+    """Not now: its servers have enough to do."""
 
 
 class Repairing:
-    """Looks, plans, does."""
+    """Plans and does."""
 
     def __init__(self, reign: Reign, raising: Raising, choosing: Choosing) -> None:
         self._reign = reign
         self._raising = raising
         self._choosing = choosing
-        self.census = Census()
-        self._next_census = Census()
-        self._cursor = 0
-        self._look_again_s = 0.0
-        self._sick: dict[ChunkHandle, None] = {}
+        self.survey = Survey(reign)
+        self.streams = Streams(reign.identity.chunk_bytes)
+        self._budget = Budget(reign.env.clock)
         self._later: dict[ChunkHandle, float] = {}
         self._joins: dict[ChunkHandle, int] = {}
         """How often in a row the copy of a joiner could not follow the writer."""
         self._running: dict[ChunkHandle, None] = {}
-        self._is_safe = False
+        self.why: dict[ChunkHandle, str] = {}
+        """Why the last try failed, for chunks still in need."""
+
+    @property
+    def census(self) -> Census:
+        return self.survey.census
 
     @property
     def running(self) -> int:
         return len(self._running)
 
-    def is_safe(self) -> bool:
-        """True once all known servers have reported, or the wait for them is over. It stays true."""
-        reign = self._reign
-        if not self._is_safe:
-            waited = reign.now_s() - reign.started_s >= reign.config.safe_start_s
-            self._is_safe = waited or not reign.sessions.unheard() or not reign.safeguards.safe_start
-        return self._is_safe
+    @property
+    def waiting(self) -> int:
+        """Chunks in need, as far as they were looked at."""
+        return len(self.survey.queue)
 
-    # ------------------------------------------------------------------ looking
+    def is_safe(self) -> bool:
+        return self.survey.is_safe()
 
     async def step(self) -> None:
         """Look at the next slice of all chunks, and start repairs where there is a place."""
-        self._look()
-        if not self.is_safe():
-            return
-        places = self._reign.config.repairs_max - len(self._running)
-        if places <= 0:
-            return
-        for repair in plan_repairs(self._candidates(), places=places):
-            self._running[repair.handle] = None
-            self._reign.start(lambda repair=repair: self._do(repair), name=f"repair {repair.handle:016x}")  # type: ignore[misc]
+        self.survey.walk()
+        self._start_some(LOOKED_AT)
 
-    def _look(self) -> None:
+    def _start_some(self, count: int) -> None:
         reign = self._reign
-        if not self._cursor:
-            if reign.now_s() < self._look_again_s:
+        if not self.is_safe() or reign.is_deposed:
+            return
+        now_s = reign.now_s()
+        for health, row in self.survey.next_in_need(count):
+            if len(self._running) >= reign.config.repairs_max:
                 return
-            self._look_again_s = reign.now_s() + LOOK_BEATS * reign.config.heartbeat_s
-        seen = 0
-        with reign.store.read() as view:
-            for handle, row in read.each_chunk(view, self._cursor):
-                self._cursor = handle
-                health = self.health(handle, row)
-                self._next_census.count(health, is_safe=self._is_safe)
-                if need_of(health) is not None:
-                    self._sick[handle] = None
-                seen += 1
-                if seen == SLICE:
-                    return
-        self._cursor = 0
-        self.census, self._next_census = self._next_census, Census()
+            handle = health.handle
+            if handle in self._running:
+                continue
+            if now_s < self._later.get(handle, 0.0) or not self._has_begun(health, row):
+                self.survey.queue.to_the_end(handle)
 
-    def health(self, handle: ChunkHandle, row: ChunkRow) -> Health:
-        """Return a chunk's state as memory and record have it."""
-        reign = self._reign
-        now_s = reign.now_s()
-        holders = reign.inventory.holders(handle)
-        live = unheard = restarted = 0
-        for server, boot in row.members:
-            session = reign.sessions.of(server)
-            if session is None or not session.reported or now_s - session.heard_s >= reign.config.suspect_s:
-                unheard += reign.sessions.gone_for_s(server, now_s) < reign.config.repair_grace_s
-            elif reign.is_current(row, holders.get(server), session, boot, handle):
-                live += 1
-            elif not row.closed and session.boot != boot:
-                restarted += 1
-        return Health(
-            handle=handle,
-            goal=row.goal,
-            live=live,
-            closed=row.closed,
-            has_lease=not row.closed and self._has_lease(handle, row, now_s),
-            unheard=unheard,
-            is_wanted=handle in reign.wanted,
-            below_barrier=row.barrier > row.version,
-            restarted=restarted,
-        )
-
-    def _has_lease(self, handle: ChunkHandle, row: ChunkRow, now_s: float) -> bool:
-        """True while the primary may be at work, or may be about to close the chunk itself."""
-        reign = self._reign
-        session = reign.sessions.of(row.primary)
-        if reign.is_revoked(handle, row):
+    def _has_begun(self, health: Health, row: ChunkRow) -> bool:
+        """Start the repair of a chunk; False if its servers, or the whole cluster, copy enough already."""
+        repair = need_of(health)
+        assert repair is not None, health
+        if repair.copies_bytes and not self._may_copy(health.handle, row):
             return False
-        if session is None or (row.primary, session.boot) not in row.members:
-            return False
-        held = reign.leases.find(handle)
-        grace_s = 3 * reign.config.heartbeat_s
-        if held is None:
-            # A lease of the predecessor, not asked for again yet.
-            return now_s < reign.started_s + reign.config.lease_s + grace_s
-        return now_s < held.until_s + grace_s
+        self._running[repair.handle] = None
+        self._reign.start(lambda: self._do(repair), name=f"repair {repair.handle:016x}")
+        return True
 
-    def _candidates(self) -> list[Health]:
+    def _may_copy(self, handle: ChunkHandle, row: ChunkRow) -> bool:
         reign = self._reign
-        now_s = reign.now_s()
-        found: list[Health] = []
-        for handle in dict.fromkeys([*list(reign.wanted)[:SLICE], *list(self._sick)[:SLICE]]):
-            row = reign.chunk(handle)
-            health = self.health(handle, row) if row is not None else None
-            if health is None or need_of(health) is None:
-                self._sick.pop(handle, None)
-                reign.wanted.pop(handle, None)
-                self._later.pop(handle, None)
-                self._joins.pop(handle, None)
-            elif handle not in self._running:
-                if now_s >= self._later.get(handle, 0.0):
-                    found.append(health)
-                else:
-                    self._to_the_end(handle)
-        return found
-
-    def _to_the_end(self, handle: ChunkHandle) -> None:
-        """What must wait after a failure does not stand in the way of the others."""
-        for queue in (self._sick, self._reign.wanted):
-            if handle in queue:
-                del queue[handle]
-                queue[handle] = None
+        if not self._budget.is_open(reign.cluster_bytes_s):
+            return False
+        size = reign.size_of(handle, row)
+        return any(self.streams.may_give(one.server, size) for one in reign.live_current(row, handle))
 
     # ------------------------------------------------------------------ doing
 
     async def _do(self, repair: Repair) -> None:
+        handle = repair.handle
         try:
-            logger.info("repair begins chunk=%016x work=%s copies=%d", repair.handle, repair.work, repair.copies)
+            logger.info("repair begins chunk=%016x work=%s copies=%d", handle, repair.work, repair.copies)
             match repair.work:
                 case Work.COPY:
                     await self._copy(repair)
@@ -203,37 +124,83 @@ class Repairing:
                 case Work.LIFT:
                     await self._lift(repair)
             self._reign.counters.add("repairs_done")
+            self._end(repair, why="")
+        except Waiting:
+            self.survey.queue.to_the_end(handle)
+            return  # the end of another one goes on with it, or the next step
         except CairnError as error:
             self._reign.counters.add("repairs_failed")
-            self._later[repair.handle] = self._reign.now_s() + AGAIN_BEATS * self._reign.config.heartbeat_s
-            logger.warning("repair failed chunk=%016x work=%s why=%s", repair.handle, repair.work, error)
+            self._end(repair, why=str(error))
+            logger.warning("repair failed chunk=%016x work=%s why=%s", handle, repair.work, error)
         finally:
-            self._running.pop(repair.handle, None)
+            self._running.pop(handle, None)
+        self._start_some(LOOKED_AT_BETWEEN)
 
-    async def _copy(self, repair: Repair) -> None:
-        """A closed chunk: copy it to new servers, each a member by its own record. Writers need not wait for it."""
+    def _end(self, repair: Repair, *, why: str) -> None:
+        """What is still in need is tried again: at once if that helped, after a pause if not."""
         reign, handle = self._reign, repair.handle
         row = reign.chunk(handle)
-        if row is None or not row.closed or reign.is_busy(handle):
+        health = self.survey.health(handle, row) if row is not None else None
+        rest = need_of(health) if health is not None else None
+        if health is None or rest is None:
+            self.survey.forget(handle)
+            self._later.pop(handle, None)
+            self._joins.pop(handle, None)
+            self.why.pop(handle, None)
             return
-        sources = reign.live_current(row, handle)
-        holders = tuple(reign.inventory.holders(handle))
-        targets = self._targets(row, repair.copies, sources, without=holders)
-        if not targets:
+        self.survey.requeue(health)
+        if why:
+            self._pause(handle, why)
+        else:
+            self.why.pop(handle, None)
+            if rest == repair:
+                until_s = reign.now_s() + reign.config.heartbeat_s
+                self._later[handle] = max(until_s, self._later.get(handle, 0.0))
+
+    def _pause(self, handle: ChunkHandle, why: str) -> None:
+        self._later[handle] = self._reign.now_s() + AGAIN_BEATS * self._reign.config.heartbeat_s
+        if len(self.why) >= WHY_MAX:
+            self.why.clear()
+        self.why[handle] = why
+
+    # ------------------------------------------------------------------ copies
+
+    async def _copy(self, repair: Repair) -> None:
+        """A closed chunk: copy it to a new server, a member by its own record. Writers need not wait for it."""
+        reign, handle = self._reign, repair.handle
+        row = reign.chunk(handle)
+        if row is None or not row.closed:
+            return
+        if reign.is_busy(handle):
+            raise Waiting
+        target = self._target(handle, row)
+        if target is None:
             await self._take_back(handle)
             return
         reign.copying[handle] = None
         try:
-            for target in targets:
-                await self._clone(handle, row, sources, target)
+            await self.copy_to(handle, row, target)
         finally:
             reign.copying.pop(handle, None)
 
-    async def _clone(self, handle: ChunkHandle, row: ChunkRow, sources: list[Session], target: Session) -> None:
+    async def copy_to(
+        self, handle: ChunkHandle, row: ChunkRow, target: Session, *, source: Session | None = None
+    ) -> None:
+        """Copy a closed chunk, verified, and enter the new replica into the record. The caller marked it as copying.
+
+        Raises:
+            Waiting: no source may give more now. CairnError: nothing was entered.
+        """
         reign = self._reign
-        source = min(sources, key=lambda one: one.load)
+        size = reign.size_of(handle, row)
+        source = source or self._source(handle, row, size)
         order = Clone(handle=handle, version=row.version, epoch=reign.epoch, source=source.address)
-        cloned = await reign.order(target.address, order, timeout_s=DATA_CALL_S)
+        self.streams.begin(source.server, target.server, size)
+        self._budget.spend(size, reign.cluster_bytes_s)
+        try:
+            cloned = await reign.order(target.address, order, timeout_s=self.timeout_s())
+        finally:
+            self.streams.end(source.server, target.server, size)
         member: tuple[ServerId, BootId] = (target.server, cloned.boot)
         await reign.execute(AddMember(handle=handle, version=row.version, member=member))
         held = Held(row.version, row.version, cloned.length, closed=True, incomplete=False, unbroken=True)
@@ -242,14 +209,55 @@ class Repairing:
         if now is not None and all(server != target.server for server, _ in now.members):
             # A raise went on beside the copy and logged its result last: it could not know of this replica yet.
             self._raising.exclude([target.server], Exclusion(handle=handle, below=now.version))
+        reign.counters.add("copies_made")
+        reign.counters.add("bytes_cloned", cloned.length)
         logger.info("replica copied chunk=%016x from=%d to=%d", handle, source.server, target.server)
 
-    def _targets(
-        self, row: ChunkRow, count: int, sources: list[Session], *, without: tuple[ServerId, ...]
-    ) -> list[Session]:
-        members = tuple(server for server, _ in row.members)
-        racks = tuple(one.rack for one in sources if one.rack)
-        chosen = self._choosing.choose(count, near="", without=(*members, *without), racks=racks)
+    def timeout_s(self) -> float:
+        """Return how long a copy may take: the limit of its servers, shared, and then some."""
+        limit = self._reign.repair_bytes_s
+        return DATA_CALL_S + (4 * self._reign.identity.chunk_bytes / limit if limit else 0.0)
+
+    def _source(self, handle: ChunkHandle, row: ChunkRow, size: int) -> Session:
+        """Return the live holder that gives the least now."""
+        free = [one for one in self._reign.live_current(row, handle) if self.streams.may_give(one.server, size)]
+        if not free:
+            raise Waiting
+        return min(free, key=lambda one: (self.streams.given_by(one.server), one.load))
+
+    def _target(self, handle: ChunkHandle, row: ChunkRow) -> Session | None:
+        """Return where the next copy goes; None if no other server has room.
+
+        Where a copy was interrupted it goes on: only blocks that differ are fetched.
+
+        Raises:
+            Waiting: those with room are all being copied to as much as they may.
+        """
+        reign = self._reign
+        size = reign.size_of(handle, row)
+        members = [server for server, _ in row.members]
+        holders = reign.inventory.holders(handle)
+        racks = tuple(one.rack for one in reign.staying(row, handle) if one.rack)
+        begun = [server for server, held in holders.items() if held.incomplete and server not in members]
+        for server in begun:
+            session = reign.sessions.of(server)
+            is_usable = session is not None and reign.sessions.is_live(server, reign.now_s())
+            if session is not None and is_usable and not reign.is_spared(session):
+                if not self.streams.may_take(server, size):
+                    raise Waiting
+                return session
+        chosen = self.targets(handle, row, racks=racks)
+        for session in chosen:
+            if self.streams.may_take(session.server, size):
+                return session
+        if chosen:
+            raise Waiting
+        return None
+
+    def targets(self, handle: ChunkHandle, row: ChunkRow, *, racks: tuple[str, ...]) -> list[Session]:
+        """Return servers with room that hold nothing of the chunk, those in other racks first."""
+        without = (*(server for server, _ in row.members), *self._reign.inventory.holders(handle))
+        chosen = self._choosing.choose(CANDIDATES_MAX, near="", without=without, racks=racks)
         return [session for one in chosen if (session := self._reign.sessions.of(one.server)) is not None]
 
     def _strays(self, handle: ChunkHandle, row: ChunkRow) -> list[ServerId]:
@@ -264,8 +272,13 @@ class Repairing:
             for server in dict.fromkeys([*members, *holders])
             if server not in current
             and reign.sessions.is_live(server, now_s)
+            and not self._is_to_leave(server, handle)
             and not (server in holders and reign.is_newer(holders[server], handle, row))
         ]
+
+    def _is_to_leave(self, server: ServerId, handle: ChunkHandle) -> bool:
+        session = self._reign.sessions.of(server)
+        return session is not None and self._reign.leaves(session, handle)
 
     async def _take_back(self, handle: ChunkHandle) -> None:
         """No other server has room: servers that hold an old replica, or lost theirs, join by a raise."""
@@ -274,10 +287,11 @@ class Repairing:
             row = reign.chunk(handle)
             if row is None or not row.closed:
                 return
-            missing = row.goal - len(reign.live_current(row, handle))
+            missing = row.goal - len(reign.staying(row, handle))
             joiners = self._strays(handle, row)[: max(0, missing)]
-            if joiners:
-                await self._raising.seal(handle, joiners=joiners)
+            if not joiners:
+                raise TooFewCopiesError(what=f"another copy of chunk {handle:016x}", have=0, need=1)
+            await self._raising.seal(handle, joiners=joiners)
 
     async def _join(self, repair: Repair) -> None:
         """An open chunk in use (rule 13): copy in the background, then raise with the joiner and grant again."""
@@ -286,29 +300,47 @@ class Repairing:
         if row is None or row.closed:
             return
         joiners, targets = self._joiners(handle, row, repair.copies)
-        sources = reign.live_current(row, handle)
         rest = 0
         reign.copying[handle] = None
         try:
             for target in targets:
-                order = Clone(
-                    handle=handle, version=row.version, epoch=reign.epoch, source=sources[0].address, joiner=True
-                )
                 joiners.append(target.server)
-                try:
-                    cloned = await reign.order(target.address, order, timeout_s=DATA_CALL_S)
-                except StaleVersionError:
-                    continue  # it has promised a number that was burnt: only a raise, above it, brings it back
-                rest = max(rest, cloned.rest)
+                rest = max(rest, await self._copy_joiner(handle, row, target))
         finally:
             reign.copying.pop(handle, None)
-        if not joiners or self._is_too_much(handle, rest):
+        if not joiners:
+            raise TooFewCopiesError(what=f"a copy of open chunk {handle:016x}", have=0, need=repair.copies)
+        if self._is_too_much(handle, rest):
             self._later[handle] = reign.now_s() + AGAIN_BEATS * reign.config.heartbeat_s
             return
         async with reign.turns.hold(handle):
             now = reign.chunk(handle)
             if now is not None and not now.closed and now.version == row.version:
-                await self._raising.open(handle, joiners=joiners)
+                await self._raising.open(handle, joiners=joiners, without=self._dispensable(handle, row, joiners))
+
+    async def _copy_joiner(self, handle: ChunkHandle, row: ChunkRow, target: Session) -> int:
+        """Copy an open chunk in the background; return how many bytes a raise would still have to copy."""
+        reign = self._reign
+        size = reign.size_of(handle, row)
+        source = self._source(handle, row, size)
+        order = Clone(handle=handle, version=row.version, epoch=reign.epoch, source=source.address, joiner=True)
+        self.streams.begin(source.server, target.server, size)
+        self._budget.spend(size, reign.cluster_bytes_s)
+        try:
+            cloned = await reign.order(target.address, order, timeout_s=self.timeout_s())
+        except StaleVersionError:
+            return 0  # it has promised a number that was burnt: only a raise, above it, brings it back
+        finally:
+            self.streams.end(source.server, target.server, size)
+        return cloned.rest
+
+    def _dispensable(self, handle: ChunkHandle, row: ChunkRow, joiners: list[ServerId]) -> list[ServerId]:
+        """Return the members that are to leave their servers, if the goal is met without them."""
+        reign = self._reign
+        staying = [one.server for one in reign.staying(row, handle)]
+        if len({*staying, *joiners}) < row.goal:
+            return []
+        return [one.server for one in reign.live_current(row, handle) if one.server not in staying]
 
     def _joiners(self, handle: ChunkHandle, row: ChunkRow, count: int) -> tuple[list[ServerId], list[Session]]:
         """Return who joins as it is, and to whom the chunk is copied first.
@@ -321,7 +353,9 @@ class Repairing:
         strays = self._strays(handle, row)[:count]
         old = [one for server in strays if server not in members and (one := reign.sessions.of(server)) is not None]
         holders = tuple(reign.inventory.holders(handle))
-        new = self._targets(row, count - len(strays), reign.live_current(row, handle), without=holders)
+        racks = tuple(one.rack for one in reign.staying(row, handle) if one.rack)
+        chosen = self._choosing.choose(max(0, count - len(strays)), near="", without=(*members, *holders), racks=racks)
+        new = [session for one in chosen if (session := reign.sessions.of(one.server)) is not None]
         return [server for server in strays if server in members], [*old, *new]
 
     def _is_too_much(self, handle: ChunkHandle, rest: int) -> bool:
@@ -341,7 +375,7 @@ class Repairing:
         reign, handle = self._reign, repair.handle
         async with reign.turns.hold(handle):
             row = reign.chunk(handle)
-            if row is None or row.closed or self._has_lease(handle, row, reign.now_s()):
+            if row is None or row.closed or self.survey.has_lease(handle, row, reign.now_s()):
                 return
             missing = max(0, row.goal - len(reign.live_current(row, handle)))
             least = 1 if self._may_have_it(handle, row) <= 1 else 0
@@ -356,7 +390,7 @@ class Repairing:
             if reign.sessions.is_live(server, now_s):
                 count += not reign.inventory.is_lost(server, handle)
             else:
-                count += reign.sessions.gone_for_s(server, now_s) < reign.config.repair_grace_s
+                count += reign.may_come_back(server, now_s)
         return count
 
     async def _lift(self, repair: Repair) -> None:

@@ -11,6 +11,7 @@ from cairnfs.errors import FormatError, SettingError
 from cairnfs.ids import BootId, ClusterId, Epoch
 from cairnfs.limits import Geometry
 from cairnfs.master.background import Background
+from cairnfs.master.balancing import Balancing
 from cairnfs.master.choosing import Choosing
 from cairnfs.master.exclusions import Exclusions
 from cairnfs.master.garbage import Garbage
@@ -29,7 +30,8 @@ from cairnfs.master.serve_operating import serve_operating
 from cairnfs.master.sessions import Known, Sessions
 from cairnfs.master.snapshot import Snapshots
 from cairnfs.master.status import StatusPage
-from cairnfs.meta import read, tables
+from cairnfs.meta import tables
+from cairnfs.meta.servers import get_tuning, servers
 from cairnfs.observe.counters import Counters
 from cairnfs.rpc.caller import Caller
 from cairnfs.rpc.server import Server
@@ -116,8 +118,11 @@ class Master:
         )
         with store.read() as view:
             restored = tables.get_restored(view)
-            for server, row in read.servers(view):
-                sessions.known[server] = Known(row.address, row.rack)
+            tuning = get_tuning(view)
+            for server, row in servers(view):
+                sessions.known[server] = Known(
+                    row.address, row.rack, row.draining, tuple(row.draining_disks), row.maintenance_until_ns
+                )
         return Reign(
             env=env,
             config=config,
@@ -134,6 +139,7 @@ class Master:
             leases=Leases(lease_s=config.lease_s),
             started_s=started_s,
             restored=restored,
+            tuning=tuning,
         )
 
     def _put_together(self, reign: Reign) -> Server:
@@ -146,12 +152,20 @@ class Master:
         snapshots = Snapshots(reign, raising)
         repairing = Repairing(reign, raising, choosing)
         garbage = Garbage(reign, repairing.is_safe)
+        balancing = Balancing(reign, repairing, garbage)
         Namespace(reign, granting=granting, choosing=choosing, locate=locate, snapshots=snapshots).serve(server)
         serve_locations(server, locate)
         serve_membership(server, reign, membership, locate)
         StatusPage(reign, repairing, garbage).serve(server)
         serve_operating(server, reign, garbage)
-        Background(reign, membership=membership, granting=granting, repairing=repairing, garbage=garbage).start()
+        Background(
+            reign,
+            membership=membership,
+            granting=granting,
+            repairing=repairing,
+            balancing=balancing,
+            garbage=garbage,
+        ).start()
         return server
 
     async def stop(self, *, grace_s: float = 5.0) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cairnfs.errors import SessionLostError
-from cairnfs.ids import BootId, Epoch, ServerId
+from cairnfs.ids import BootId, ChunkHandle, DiskId, Epoch, ServerId
 from cairnfs.limits import CLOCK_DRIFT
 from cairnfs.wire.membership import DiskReport, Exclusion, Register
 
@@ -45,6 +45,7 @@ class Session:
     rack: str
     disks: list[DiskReport]
     heard_s: float
+    begun_s: float = 0.0
     sent_at_s: float = 0.0
     """Its own clock at its last heartbeat: the anchor of leases."""
     heartbeats: int = 0
@@ -59,7 +60,12 @@ class Session:
     """Leases it holds: chunks being written there."""
     creations: deque[float] = field(default_factory=deque)
     free_bytes: int = 0
+    """On disks that take new chunks."""
     total_bytes: int = 0
+    leaving: dict[ChunkHandle, None] = field(default_factory=dict)
+    """Replicas that have to leave it, as its last heartbeat said."""
+    slow_since_s: float | None = None
+    """Since when it has been much slower than its peers."""
 
     @property
     def has_begun(self) -> bool:
@@ -68,8 +74,15 @@ class Session:
 
     def take_disks(self, disks: list[DiskReport]) -> None:
         self.disks = disks
-        self.free_bytes = sum(disk.free for disk in disks if not disk.failed)
+        self.free_bytes = sum(disk.free for disk in disks if not (disk.failed or disk.read_only))
         self.total_bytes = sum(disk.total for disk in disks if not disk.failed)
+
+    def room_bytes(self, chunk_bytes: int) -> int:
+        """Return how much fits in whole chunks: each is on one disk. One disk alone is counted to the byte."""
+        usable = [disk.free for disk in self.disks if not (disk.failed or disk.read_only)]
+        if len(usable) == 1:
+            return usable[0]
+        return sum(free - free % chunk_bytes for free in usable)
 
     def recent_creations(self, now_s: float) -> int:
         while self.creations and self.creations[0] < now_s - RECENT_S:
@@ -79,10 +92,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A server of the servers table: whoever ever registered."""
+    """A server of the servers table: whoever ever registered, and what an operator has said of it."""
 
     address: str
     rack: str
+    draining: bool = False
+    draining_disks: tuple[DiskId, ...] = ()
+    maintenance_until_ns: int = 0
+    """By the wall clock."""
 
 
 class Sessions:
@@ -116,6 +133,7 @@ class Sessions:
             rack=request.rack,
             disks=request.disks,
             heard_s=now_s,
+            begun_s=now_s,
         )
         session.take_disks(request.disks)
         self._next += 1

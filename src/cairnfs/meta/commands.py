@@ -161,6 +161,36 @@ class SeeServer(Command[Done], kw_only=True):
     disks: list[DiskId]
 
 
+class OrderServer(Command[Done], kw_only=True):
+    """An operator's word about a chunkserver; None and empty: as it was.
+
+    Errors: NoSuchServerError; BadRequestError (it has no such disk). Nothing was changed.
+    """
+
+    server: ServerId
+    draining: bool | None = None
+    drain_disks: list[DiskId] = []
+    keep_disks: list[DiskId] = []
+    maintenance_until_ns: int | None = None
+
+
+class ForgetServer(Command[Done], kw_only=True):
+    """A chunkserver will not come back: nobody waits for it any more. The caller has looked at what depends on it.
+
+    Errors: NoSuchServerError. Nothing was changed.
+    """
+
+    server: ServerId
+
+
+class Tune(Command[Done], kw_only=True):
+    """Set speeds in bytes a second; 0: as the master's settings say; None: as it was."""
+
+    repair_bytes_s: int | None = None
+    cluster_bytes_s: int | None = None
+    balance_bytes_s: int | None = None
+
+
 class PurgeDone(Command[Done], kw_only=True):
     """No server holds these purged chunks any more."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cairnfs.errors import IsFolderError, NotFolderError, NotFoundError
-from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId, ServerId
+from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId
 from cairnfs.limits import HEAD_BYTES_MAX, LIST_PAGE_MAX
 from cairnfs.meta.lookup import find_there
 from cairnfs.meta.tables import (
@@ -18,7 +18,6 @@ from cairnfs.meta.tables import (
     ENTRY,
     INODES,
     PURGED,
-    SERVERS,
     SHARED,
     TOP,
     TRASH,
@@ -28,11 +27,9 @@ from cairnfs.meta.tables import (
     ChunkRow,
     InodeRow,
     PurgedRow,
-    ServerRow,
     decode_chunk,
     decode_inode,
     decode_purged,
-    decode_server,
     decode_trash,
     entry_key,
     get_chunk,
@@ -296,11 +293,6 @@ def each_purged(view: MetaRead, after: int = 0) -> Iterator[tuple[ChunkHandle, P
 
 
 # ------------------------------------------------------------------ the whole
-
-
-def servers(view: MetaRead) -> list[tuple[ServerId, ServerRow]]:
-    """Return every chunkserver that was ever seen."""
-    return [(ServerId(U64.unpack(raw)[0]), decode_server(value)) for raw, value in view.scan(SERVERS)]
 
 
 def counts(view: MetaRead) -> Counts:

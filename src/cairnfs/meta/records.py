@@ -240,6 +240,29 @@ class ClientForgotten(Part, tag=32):
     removed: bool
 
 
+class ServerOrdered(Part, tag=33):
+    """What an operator wants of a chunkserver from now on; it replaces what was wanted before."""
+
+    server: ServerId
+    draining: bool
+    draining_disks: list[DiskId]
+    maintenance_until_ns: int
+
+
+class ServerForgotten(Part, tag=34):
+    """A chunkserver will not come back: nobody waits for its report. If it does, it is seen as a new one."""
+
+    server: ServerId
+
+
+class Tuned(Part, tag=35):
+    """Speeds in bytes a second; 0: as the master's settings say."""
+
+    repair_bytes_s: int
+    cluster_bytes_s: int
+    balance_bytes_s: int
+
+
 # ------------------------------------------------------------------ restored from a backup
 
 
@@ -282,6 +305,9 @@ Record = (
     | ServerSeen
     | ResultKept
     | ClientForgotten
+    | ServerOrdered
+    | ServerForgotten
+    | Tuned
     | Restored
     | RestoreAccepted
 )

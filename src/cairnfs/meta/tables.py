@@ -2,6 +2,7 @@
 
     table        key                          row
     meta         "identity", "counters", "log", "restored"  Identity, Counters, LogState, RestoredRow
+                 "tuning"                     TuningRow (servers.py)
     inodes       inode u64                    InodeRow
     entries      parent u64, name             inode u64, kind u8
     chunks_of    inode u64, index u64         handle u64
@@ -12,7 +13,7 @@
     doomed       inode u64                    (empty)              being freed, step by step; for nobody any more
     results      client u64, sequence u64     see results.py
     clients      client u64                   ClientRow
-    servers      server u64                   ServerRow
+    servers      server u64                   ServerRow (servers.py)
     purged       handle u64                   PurgedRow            replicas to be deleted
     log          index u64                    see log.py
 
@@ -46,7 +47,6 @@ from cairnfs.ids import (
     ChunkHandle,
     ChunkVersion,
     ClusterId,
-    DiskId,
     Epoch,
     InodeId,
     Sequence,
@@ -179,16 +179,6 @@ class ClientRow(Part):
     heard_ns: int
 
 
-class ServerRow(Part):
-    """A chunkserver as last seen."""
-
-    boot: BootId
-    address: str
-    rack: str
-    disks: list[DiskId]
-    seen_ns: int
-
-
 class LogState(Part):
     """Where the log stands: rows [first, next), their bytes, and the chain before the first and after the last."""
 
@@ -223,7 +213,6 @@ decode_counters = msgspec.msgpack.Decoder(Counters).decode
 decode_trash = msgspec.msgpack.Decoder(TrashRow).decode
 decode_purged = msgspec.msgpack.Decoder(PurgedRow).decode
 decode_client = msgspec.msgpack.Decoder(ClientRow).decode
-decode_server = msgspec.msgpack.Decoder(ServerRow).decode
 decode_log_state = msgspec.msgpack.Decoder(LogState).decode
 _decode_restored = msgspec.msgpack.Decoder(RestoredRow).decode
 _decode_identity = msgspec.msgpack.Decoder(Identity).decode

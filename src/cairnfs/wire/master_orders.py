@@ -146,6 +146,8 @@ class ReadBlocks(Request[BlockData], tag=0x75):
     version: ChunkVersion
     block: U32
     count: U32
+    paced: bool = False
+    """For a repair or a move: the source keeps to its limit (`HeartbeatAnswer.copy_bytes_s`)."""
 
 
 class Cloned(Reply, tag=0x176):

@@ -20,6 +20,10 @@ class DiskReport(Part):
     replicas: U63
     failed: str = ""
     """Why it is not used any more; "" while it is well."""
+    latency_s: float = 0.0
+    """How long its requests took lately: the slowest of ten. 0: too few to say."""
+    read_only: bool = False
+    """It serves what it has, and takes nothing."""
 
 
 class Settings(Part):
@@ -136,6 +140,10 @@ class HeartbeatAnswer(Reply, tag=0x162):
     fences_done: list[ChunkHandle]
     """Of those in `fences_wanted` with the version named there."""
     epoch: Epoch
+    copy_bytes_s: U63 = 0
+    """What repairs and moves may take in, and what they may read, in a second. 0: as much as they can."""
+    leaving_disks: list[DiskId] = []
+    """Nothing new goes there, and what is there goes elsewhere: to other disks of the server, or to other servers."""
 
 
 class Heartbeat(Request[HeartbeatAnswer], tag=0x62):
@@ -156,6 +164,8 @@ class Heartbeat(Request[HeartbeatAnswer], tag=0x62):
     exclusions_confirmed: U63
     load: int = 0
     """Requests in work, for placement."""
+    leaving: list[ChunkHandle] = []
+    """Some of the replicas that have to leave the server, because no other disk of it has room for them."""
 
 
 class ReportSuspect(Request[Done], tag=0x63):

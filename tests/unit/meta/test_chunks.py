@@ -3,7 +3,7 @@ from tests.unit.meta.support import Caller
 
 from cairnfs.errors import ChunkMissingError, NoCopyError, StaleVersionError
 from cairnfs.ids import NO_VERSION
-from cairnfs.meta import read
+from cairnfs.meta import read, servers
 from cairnfs.meta.check import check
 from cairnfs.meta.commands import (
     AddChunk,
@@ -190,4 +190,4 @@ def test_a_server_is_written_down_only_when_it_changed(world):
     before = world.store.dump()
     world.ask(seen)
     assert world.store.dump() == before
-    assert [(server, row.address) for server, row in read.servers(world.store)] == [(1, "a:1")]
+    assert [(server, row.address) for server, row in servers.servers(world.store)] == [(1, "a:1")]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from cairnfs.meta import records as r
+from cairnfs.meta import servers as s
 from cairnfs.meta import tables as t
 from cairnfs.wire.common import Kind
 
@@ -40,6 +41,9 @@ SAMPLES = [
     r.ServerSeen(server=0x11, boot=0x12, address="a:1", rack="r", disks=[0x41], now_ns=1_000),
     r.ResultKept(client=0x51, sequence=4, lowest=3, now_ns=1_000, result=b"\0\x91\xcd\x01\x00"),
     r.ClientForgotten(client=0x51, removed=False),
+    r.ServerOrdered(server=0x11, draining=True, draining_disks=[0x41], maintenance_until_ns=9_000),
+    r.ServerForgotten(server=0x11),
+    r.Tuned(repair_bytes_s=50_000_000, cluster_bytes_s=0, balance_bytes_s=1),
     r.Restored(taken_ns=1_000, now_ns=2_000, epoch=1 << 21, next_inode=1 << 22, next_handle=1 << 23),
     r.RestoreAccepted(now_ns=3_000),
     t.Identity(
@@ -57,7 +61,8 @@ SAMPLES = [
     t.TrashRow(path=b"/f", kind=Kind.FILE),
     t.PurgedRow(version=(7, 2), purged_ns=1_000, members=MEMBERS, barrier=(7, 4)),
     t.ClientRow(lowest=3, highest=4, heard_ns=1_000),
-    t.ServerRow(boot=0x12, address="a:1", rack="r", disks=[0x41], seen_ns=1_000),
+    s.ServerRow(boot=0x12, address="a:1", rack="r", disks=[0x41], seen_ns=1_000, draining=True),
+    s.TuningRow(repair_bytes_s=7),
     t.RestoredRow(
         taken_ns=1_000, restored_ns=2_000, epoch=1 << 21, next_inode=6, next_handle=11, log_index=5, accepted_ns=3_000
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from cairnfs.meta import records
-from cairnfs.meta.apply import attributes, chunks, clients, files, folders, restores, snapshots, trash
+from cairnfs.meta.apply import attributes, chunks, clients, files, folders, restores, servers, snapshots, trash
 from cairnfs.meta.views import MetaWrite
 
 _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
@@ -31,7 +31,10 @@ _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
     records.ChunkCopied: chunks.chunk_copied,
     records.ChunksDropped: files.chunks_dropped,
     records.PurgedForgotten: chunks.purged_forgotten,
-    records.ServerSeen: clients.server_seen,
+    records.ServerSeen: servers.server_seen,
+    records.ServerOrdered: servers.server_ordered,
+    records.ServerForgotten: servers.server_forgotten,
+    records.Tuned: servers.tuned,
     records.ResultKept: clients.result_kept,
     records.ClientForgotten: clients.client_forgotten,
     records.Restored: restores.restored,

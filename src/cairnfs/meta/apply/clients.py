@@ -1,15 +1,13 @@
-"""Records of those who talk to the master: results kept for retries, servers seen. Contract 1."""
+"""Records of those who talk to the master: results kept for retries. Contract 1."""
 
 from msgspec.structs import replace
 
 from cairnfs.ids import Sequence
-from cairnfs.meta.records import ClientForgotten, ResultKept, ServerSeen
+from cairnfs.meta.records import ClientForgotten, ResultKept
 from cairnfs.meta.tables import (
     CLIENTS,
     RESULTS,
-    SERVERS,
     ClientRow,
-    ServerRow,
     decode_client,
     encode,
     key,
@@ -45,10 +43,3 @@ def client_forgotten(txn: MetaWrite, record: ClientForgotten) -> None:
     # What it asked before is answered "unsure" from now on; what it asks next is carried out.
     row = decode_client(raw)
     txn.put(CLIENTS, key(record.client), encode(replace(row, lowest=Sequence(row.highest + 1))))
-
-
-def server_seen(txn: MetaWrite, record: ServerSeen) -> None:
-    row = ServerRow(
-        boot=record.boot, address=record.address, rack=record.rack, disks=record.disks, seen_ns=record.now_ns
-    )
-    txn.put(SERVERS, key(record.server), encode(row))

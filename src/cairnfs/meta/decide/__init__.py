@@ -14,7 +14,7 @@ from cairnfs.errors import CairnError, Retry
 from cairnfs.ids import Epoch
 from cairnfs.meta import commands, log
 from cairnfs.meta.apply import apply
-from cairnfs.meta.decide import attributes, chunks, clients, files, folders, restores, snapshots, trash
+from cairnfs.meta.decide import attributes, chunks, clients, files, folders, restores, servers, snapshots, trash
 from cairnfs.meta.decide.base import Choice, Decision, Placement
 from cairnfs.meta.records import Record
 from cairnfs.meta.results import kept, once_of, recall
@@ -49,7 +49,10 @@ _DECIDE: dict[type[Any], Callable[[MetaRead, Any, Choice], Decision[Any]]] = {
     commands.CopyChunk: chunks.copy_chunk,
     commands.PurgeDone: chunks.purge_done,
     commands.ExpireTrash: trash.expire_trash,
-    commands.SeeServer: clients.see_server,
+    commands.SeeServer: servers.see_server,
+    commands.OrderServer: servers.order_server,
+    commands.ForgetServer: servers.forget_server,
+    commands.Tune: servers.tune,
     commands.ForgetClients: clients.forget_clients,
     commands.AcceptRestore: restores.accept_restore,
 }
