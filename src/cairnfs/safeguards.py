@@ -50,6 +50,8 @@ class Safeguards:
     """Rule 23: no path removes the last valid copy."""
     copy_before_move: bool = True
     """Rule 23: a moved replica leaves its old server after the new one is verified and registered."""
+    drained_is_needless: bool = True
+    """Rule 23: a server counts as drained when the goal of all that it holds is met elsewhere."""
     verify_alone: bool = True
     """Rule 23: a replica is read through before it alone stays in the record and the others are given up."""
     records_at_end: bool = True

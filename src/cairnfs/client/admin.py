@@ -3,9 +3,10 @@
 from cairnfs.client.deadlines import timed
 from cairnfs.client.names import Names
 from cairnfs.client.stats import Space
-from cairnfs.ids import NO_SERVER, ChunkHandle, ServerId
+from cairnfs.ids import NO_SERVER, ChunkHandle, DiskId, ServerId
 from cairnfs.limits import DATA_CALL_S, META_CALL_S
 from cairnfs.paths import AnyPath, parse_path
+from cairnfs.wire.duties import Action, Drain, DrainPlan, Forget, Maintain, MaintenancePlan, Speeds, Tune
 from cairnfs.wire.operating import AcceptRestore, GetDeletions, HeldDeletions, ReleaseDeletions
 from cairnfs.wire.status import (
     ChunkStatus,
@@ -48,6 +49,24 @@ class Admin(Names):
     async def release_deletions(self, server: int = NO_SERVER) -> int:
         """Let go the deletions held on one server, or on all; return how many."""
         return (await self._ask(ReleaseDeletions(server=ServerId(server)))).count
+
+    async def drain(self, server: int, *, disk: int = 0, action: str = "plan") -> DrainPlan:
+        """Say what it takes to empty a server or one of its disks; "start" or "cancel" that. See `wire.duties`."""
+        return await self._ask(Drain(server=ServerId(server), disk=DiskId(disk), action=Action(action)))
+
+    async def maintain(self, server: int, *, for_s: float | None = None) -> MaintenancePlan:
+        """Say what hangs on a server, and that it may be silent for `for_s` seconds (0: no longer)."""
+        return await self._ask(Maintain(server=ServerId(server), for_s=for_s))
+
+    async def forget_server(self, server: int) -> None:
+        """Count on a server no more that will not come back."""
+        await self._ask(Forget(server=ServerId(server)))
+
+    async def tune(
+        self, *, repair: int | None = None, cluster: int | None = None, balance: int | None = None
+    ) -> Speeds:
+        """Return how fast copies and moves may be, in bytes a second, after changing what is given."""
+        return await self._ask(Tune(repair_bytes_s=repair, cluster_bytes_s=cluster, balance_bytes_s=balance))
 
     async def free(self) -> Space:
         """Add up the disks that are in use."""

@@ -9,6 +9,7 @@ from cairnfs.client.blocking_hops import Hops
 from cairnfs.client.stats import DirEntry, Listing, Space, Stat, Trashed
 from cairnfs.ids import NO_SERVER
 from cairnfs.paths import AnyPath
+from cairnfs.wire.duties import DrainPlan, MaintenancePlan, Speeds
 from cairnfs.wire.operating import HeldDeletions
 from cairnfs.wire.status import ChunkStatus, ClusterInfo, ClusterStatus, ReplicaInfo, Verified
 
@@ -195,6 +196,29 @@ class BlockingNames(Hops):
     def release_deletions(self, server: int = NO_SERVER, *, timeout: float | None = None) -> int:
         """Let go the deletions held on one server, or on all; return how many."""
         return self._run(lambda fs: fs.release_deletions(server), timeout=timeout)
+
+    def drain(self, server: int, *, disk: int = 0, action: str = "plan", timeout: float | None = None) -> DrainPlan:
+        """Say what it takes to empty a server or one of its disks; "start" or "cancel" that. See `wire.duties`."""
+        return self._run(lambda fs: fs.drain(server, disk=disk, action=action), timeout=timeout)
+
+    def maintain(self, server: int, *, for_s: float | None = None, timeout: float | None = None) -> MaintenancePlan:
+        """Say what hangs on a server, and that it may be silent for `for_s` seconds (0: no longer)."""
+        return self._run(lambda fs: fs.maintain(server, for_s=for_s), timeout=timeout)
+
+    def forget_server(self, server: int, *, timeout: float | None = None) -> None:
+        """Count on a server no more that will not come back."""
+        self._run(lambda fs: fs.forget_server(server), timeout=timeout)
+
+    def tune(
+        self,
+        *,
+        repair: int | None = None,
+        cluster: int | None = None,
+        balance: int | None = None,
+        timeout: float | None = None,
+    ) -> Speeds:
+        """Return how fast copies and moves may be, in bytes a second, after changing what is given."""
+        return self._run(lambda fs: fs.tune(repair=repair, cluster=cluster, balance=balance), timeout=timeout)
 
     def free(self, *, timeout: float | None = None) -> Space:
         """Add up the disks that are in use."""

@@ -9,9 +9,10 @@ import logging
 from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, ServerId
 from cairnfs.master.balance import Use, keeps_racks, plan_move
+from cairnfs.master.copies import Waiting
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.reign import Reign
-from cairnfs.master.repairing import Repairing, Waiting
+from cairnfs.master.repairing import Repairing
 from cairnfs.master.sessions import Session
 from cairnfs.master.streams import Budget
 from cairnfs.meta.commands import RemoveMember
@@ -72,7 +73,7 @@ class Balancing:
                 continue
             staying = reign.staying(row, handle)
             racks = tuple({one.rack: None for one in staying})
-            chosen = self._repairing.targets(handle, row, racks=racks)
+            chosen = self._repairing.copies.targets(handle, row, racks=racks)
             others = [one for one in chosen if one.rack not in racks]
             if others and len(racks) == 1:
                 fullest = max(staying, key=lambda one: 1.0 - one.free_bytes / max(1, one.total_bytes))
@@ -140,7 +141,7 @@ class Balancing:
                 await self._garbage.delete_left(source, handle)
             reign.copying[handle] = None
             try:
-                await self._repairing.copy_to(handle, row, target)
+                await self._repairing.copies.copy_to(handle, row, target)
             finally:
                 reign.copying.pop(handle, None)
             # Registered: the record names it, and its server lives with a current replica.

@@ -31,6 +31,7 @@ from cairnfs.observe.counters import Counters
 from cairnfs.rpc.caller import Caller
 from cairnfs.safeguards import Safeguards
 from cairnfs.tasks import Nursery, Turns
+from cairnfs.units import SECOND_NS
 from cairnfs.wire.base import Reply, Request
 
 logger = logging.getLogger(__name__)
@@ -316,6 +317,11 @@ class Reign:
         """True while an operator has said that the server's silence means nothing."""
         known = self.sessions.known.get(server)
         return known is not None and known.maintenance_until_ns > self.env.clock.wall_ns()
+
+    def maintenance_left_s(self, server: ServerId) -> float:
+        known = self.sessions.known.get(server)
+        left_ns = known.maintenance_until_ns - self.env.clock.wall_ns() if known is not None else 0
+        return max(0, left_ns) / SECOND_NS
 
     def may_come_back(self, server: ServerId, now_s: float) -> bool:
         """True for a silent server whose replicas are waited for: gone for less than the grace, or in maintenance."""

@@ -8,20 +8,16 @@ of another. One that fails is tried again after a pause; why is remembered for w
 import logging
 
 from cairnfs.errors import CairnError, StaleVersionError, TooFewCopiesError
-from cairnfs.ids import BootId, ChunkHandle, ServerId
-from cairnfs.limits import DATA_CALL_S, JOINER_REST_BYTES
-from cairnfs.master.choosing import CANDIDATES_MAX, Choosing
-from cairnfs.master.inventory import Held
+from cairnfs.ids import ChunkHandle, ServerId
+from cairnfs.limits import JOINER_REST_BYTES
+from cairnfs.master.choosing import Choosing
+from cairnfs.master.copies import Copies, Waiting
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.master.repair import Health, Repair, Work, need_of
 from cairnfs.master.sessions import Session
-from cairnfs.master.streams import Budget, Streams
 from cairnfs.master.survey import Census, Survey
-from cairnfs.meta.commands import AddMember
 from cairnfs.meta.tables import ChunkRow
-from cairnfs.wire.master_orders import Clone
-from cairnfs.wire.membership import Exclusion
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +31,6 @@ WHY_MAX = 10_000
 _JOINS_MAX = 3
 
 
-class Waiting(Exception):  # noqa: N818 - no error: it goes on by itself
-    """Not now: its servers have enough to do."""
-
-
 class Repairing:
     """Plans and does."""
 
@@ -47,8 +39,7 @@ class Repairing:
         self._raising = raising
         self._choosing = choosing
         self.survey = Survey(reign)
-        self.streams = Streams(reign.identity.chunk_bytes)
-        self._budget = Budget(reign.env.clock)
+        self.copies = Copies(reign, raising, choosing)
         self._later: dict[ChunkHandle, float] = {}
         self._joins: dict[ChunkHandle, int] = {}
         """How often in a row the copy of a joiner could not follow the writer."""
@@ -95,18 +86,27 @@ class Repairing:
         """Start the repair of a chunk; False if its servers, or the whole cluster, copy enough already."""
         repair = need_of(health)
         assert repair is not None, health
-        if repair.copies_bytes and not self._may_copy(health.handle, row):
+        if repair.copies_bytes and not self.copies.may_copy(health.handle, row):
             return False
         self._running[repair.handle] = None
         self._reign.start(lambda: self._do(repair), name=f"repair {repair.handle:016x}")
         return True
 
-    def _may_copy(self, handle: ChunkHandle, row: ChunkRow) -> bool:
+    def why_not(self, handle: ChunkHandle, row: ChunkRow) -> str:
+        """Say to a person why a chunk has too few copies that stay."""
         reign = self._reign
-        if not self._budget.is_open(reign.cluster_bytes_s):
-            return False
-        size = reign.size_of(handle, row)
-        return any(self.streams.may_give(one.server, size) for one in reign.live_current(row, handle))
+        why = "waits for its turn" if row.closed else "is being written: it gets its copy beside that"
+        if not reign.config.repairs_max:
+            why = "repairs are off (repairs_max = 0)"
+        elif handle in self._running:
+            why = "is being copied"
+        elif not reign.live_current(row, handle):
+            why = "no current replica is live: nothing to copy from"
+        elif handle in self.why:
+            why = self.why[handle]
+        elif not self.copies.targets(handle, row, racks=()):
+            why = "no other chunkserver has room for it"
+        return why
 
     # ------------------------------------------------------------------ doing
 
@@ -173,92 +173,15 @@ class Repairing:
             return
         if reign.is_busy(handle):
             raise Waiting
-        target = self._target(handle, row)
+        target = self.copies.target(handle, row)
         if target is None:
             await self._take_back(handle)
             return
         reign.copying[handle] = None
         try:
-            await self.copy_to(handle, row, target)
+            await self.copies.copy_to(handle, row, target)
         finally:
             reign.copying.pop(handle, None)
-
-    async def copy_to(
-        self, handle: ChunkHandle, row: ChunkRow, target: Session, *, source: Session | None = None
-    ) -> None:
-        """Copy a closed chunk, verified, and enter the new replica into the record. The caller marked it as copying.
-
-        Raises:
-            Waiting: no source may give more now. CairnError: nothing was entered.
-        """
-        reign = self._reign
-        size = reign.size_of(handle, row)
-        source = source or self._source(handle, row, size)
-        order = Clone(handle=handle, version=row.version, epoch=reign.epoch, source=source.address)
-        self.streams.begin(source.server, target.server, size)
-        self._budget.spend(size, reign.cluster_bytes_s)
-        try:
-            cloned = await reign.order(target.address, order, timeout_s=self.timeout_s())
-        finally:
-            self.streams.end(source.server, target.server, size)
-        member: tuple[ServerId, BootId] = (target.server, cloned.boot)
-        await reign.execute(AddMember(handle=handle, version=row.version, member=member))
-        held = Held(row.version, row.version, cloned.length, closed=True, incomplete=False, unbroken=True)
-        reign.inventory.set(target.server, handle, held)
-        now = reign.chunk(handle)
-        if now is not None and all(server != target.server for server, _ in now.members):
-            # A raise went on beside the copy and logged its result last: it could not know of this replica yet.
-            self._raising.exclude([target.server], Exclusion(handle=handle, below=now.version))
-        reign.counters.add("copies_made")
-        reign.counters.add("bytes_cloned", cloned.length)
-        logger.info("replica copied chunk=%016x from=%d to=%d", handle, source.server, target.server)
-
-    def timeout_s(self) -> float:
-        """Return how long a copy may take: the limit of its servers, shared, and then some."""
-        limit = self._reign.repair_bytes_s
-        return DATA_CALL_S + (4 * self._reign.identity.chunk_bytes / limit if limit else 0.0)
-
-    def _source(self, handle: ChunkHandle, row: ChunkRow, size: int) -> Session:
-        """Return the live holder that gives the least now."""
-        free = [one for one in self._reign.live_current(row, handle) if self.streams.may_give(one.server, size)]
-        if not free:
-            raise Waiting
-        return min(free, key=lambda one: (self.streams.given_by(one.server), one.load))
-
-    def _target(self, handle: ChunkHandle, row: ChunkRow) -> Session | None:
-        """Return where the next copy goes; None if no other server has room.
-
-        Where a copy was interrupted it goes on: only blocks that differ are fetched.
-
-        Raises:
-            Waiting: those with room are all being copied to as much as they may.
-        """
-        reign = self._reign
-        size = reign.size_of(handle, row)
-        members = [server for server, _ in row.members]
-        holders = reign.inventory.holders(handle)
-        racks = tuple(one.rack for one in reign.staying(row, handle) if one.rack)
-        begun = [server for server, held in holders.items() if held.incomplete and server not in members]
-        for server in begun:
-            session = reign.sessions.of(server)
-            is_usable = session is not None and reign.sessions.is_live(server, reign.now_s())
-            if session is not None and is_usable and not reign.is_spared(session):
-                if not self.streams.may_take(server, size):
-                    raise Waiting
-                return session
-        chosen = self.targets(handle, row, racks=racks)
-        for session in chosen:
-            if self.streams.may_take(session.server, size):
-                return session
-        if chosen:
-            raise Waiting
-        return None
-
-    def targets(self, handle: ChunkHandle, row: ChunkRow, *, racks: tuple[str, ...]) -> list[Session]:
-        """Return servers with room that hold nothing of the chunk, those in other racks first."""
-        without = (*(server for server, _ in row.members), *self._reign.inventory.holders(handle))
-        chosen = self._choosing.choose(CANDIDATES_MAX, near="", without=without, racks=racks)
-        return [session for one in chosen if (session := self._reign.sessions.of(one.server)) is not None]
 
     def _strays(self, handle: ChunkHandle, row: ChunkRow) -> list[ServerId]:
         """Live servers with a replica that is not current: a raise brings it back with only the blocks that differ."""
@@ -320,19 +243,10 @@ class Repairing:
 
     async def _copy_joiner(self, handle: ChunkHandle, row: ChunkRow, target: Session) -> int:
         """Copy an open chunk in the background; return how many bytes a raise would still have to copy."""
-        reign = self._reign
-        size = reign.size_of(handle, row)
-        source = self._source(handle, row, size)
-        order = Clone(handle=handle, version=row.version, epoch=reign.epoch, source=source.address, joiner=True)
-        self.streams.begin(source.server, target.server, size)
-        self._budget.spend(size, reign.cluster_bytes_s)
         try:
-            cloned = await reign.order(target.address, order, timeout_s=self.timeout_s())
+            return (await self.copies.clone(handle, row, target, joiner=True)).rest
         except StaleVersionError:
             return 0  # it has promised a number that was burnt: only a raise, above it, brings it back
-        finally:
-            self.streams.end(source.server, target.server, size)
-        return cloned.rest
 
     def _dispensable(self, handle: ChunkHandle, row: ChunkRow, joiners: list[ServerId]) -> list[ServerId]:
         """Return the members that are to leave their servers, if the goal is met without them."""

@@ -13,6 +13,7 @@ from cairnfs.limits import Geometry
 from cairnfs.master.background import Background
 from cairnfs.master.balancing import Balancing
 from cairnfs.master.choosing import Choosing
+from cairnfs.master.draining import Draining
 from cairnfs.master.exclusions import Exclusions
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.granting import Granting
@@ -23,6 +24,7 @@ from cairnfs.master.membership import Membership
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
+from cairnfs.master.serve_duties import serve_duties
 from cairnfs.master.serve_locations import serve_locations
 from cairnfs.master.serve_membership import serve_membership
 from cairnfs.master.serve_namespace import Namespace
@@ -156,8 +158,9 @@ class Master:
         Namespace(reign, granting=granting, choosing=choosing, locate=locate, snapshots=snapshots).serve(server)
         serve_locations(server, locate)
         serve_membership(server, reign, membership, locate)
-        StatusPage(reign, repairing, garbage).serve(server)
+        StatusPage(reign, repairing, balancing, garbage).serve(server)
         serve_operating(server, reign, garbage)
+        serve_duties(server, reign, Draining(reign, repairing), repairing)
         Background(
             reign,
             membership=membership,

@@ -3,6 +3,7 @@
 from cairnfs.errors import WrongClusterError
 from cairnfs.ids import BootId, ServerId
 from cairnfs.limits import LIST_PAGE_MAX
+from cairnfs.master.balancing import Balancing
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
@@ -30,9 +31,10 @@ from cairnfs.wire.status import (
 class StatusPage:
     """Answers `wire.status`."""
 
-    def __init__(self, reign: Reign, repairing: Repairing, garbage: Garbage) -> None:
+    def __init__(self, reign: Reign, repairing: Repairing, balancing: Balancing, garbage: Garbage) -> None:
         self._reign = reign
         self._repairing = repairing
+        self._balancing = balancing
         self._garbage = garbage
         self._durability = Durability(reign.config.durability)
         self._server: Server | None = None
@@ -90,6 +92,8 @@ class StatusPage:
             warnings=warnings,
             servers_reported=len(reign.sessions.known) - len(reign.sessions.unheard()),
             chunks_reported=reign.inventory.chunks,
+            repairs_waiting=self._repairing.waiting,
+            moves_running=self._balancing.running,
         )
 
     def _strangers(self) -> list[str]:
@@ -119,6 +123,9 @@ class StatusPage:
                     replicas=reign.inventory.count(server),
                     primaries=reign.leases.count_of(server),
                     heard_s=now_s - session.heard_s if session is not None else now_s - reign.started_s,
+                    draining=known.draining,
+                    maintenance_s=reign.maintenance_left_s(server),
+                    slow_s=now_s - session.slow_since_s if session and session.slow_since_s is not None else 0.0,
                 )
             )
         return found

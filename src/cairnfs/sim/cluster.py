@@ -36,6 +36,7 @@ QUICK = MasterConfig(
     listen=(MASTER_ADDRESS,),
     data=FOLDER,
     repair_grace_s=5.0,
+    trim_after_s=10.0,
     safe_start_s=10.0,
     lease_s=20.0,
     recent_creations_max=1000,

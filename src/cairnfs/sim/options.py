@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from cairnfs.units import KIB
+from cairnfs.units import DAY_S, KIB
 
 DURATION_S = 45.0
 """Virtual seconds of load and faults; starting, healing and checking come on top."""
@@ -45,6 +45,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     serving_lease_s: float = 10.0
     serving_lease_quiet_s: float = 10.0
     repair_grace_s: float = 5.0
+    repair_bytes_s: int = 50_000_000
+    balance_spread: float = 0.1
+    trim_after_s: float = 10.0
+    scrub_period_s: float = 14 * DAY_S
     safe_start_s: float = 10.0
     location_cache_s: float = 60.0
     trash_s: float = 3600.0
@@ -72,6 +76,10 @@ def draw_options(seed: int, kinds: tuple[str, ...], *, mode: Mode = Mode.WITHIN)
         serving_lease_s=serving_lease_s,
         serving_lease_quiet_s=serving_lease_s * chance.choice((1, 1, 2)),
         repair_grace_s=chance.choice((2.0, 5.0, 20.0)),
+        repair_bytes_s=chance.choice((100_000, 1_000_000, 50_000_000)),
+        balance_spread=chance.choice((0.002, 0.1, 1.0)),
+        trim_after_s=chance.choice((1.0, 10.0, 60.0)),
+        scrub_period_s=chance.choice((5.0, 60.0, 14 * DAY_S)),
         safe_start_s=chance.choice((5.0, 10.0, 30.0)),
         location_cache_s=chance.choice((2.0, 60.0, 60.0)),
         trash_s=chance.choice((20.0, 3600.0, 3600.0)),

@@ -40,6 +40,11 @@ class ServerStatus(Part):
     primaries: U63
     heard_s: float
     """Seconds since the last heartbeat."""
+    draining: bool = False
+    maintenance_s: float = 0.0
+    """How much longer its silence is expected."""
+    slow_s: float = 0.0
+    """For how long it has been much slower than its peers."""
 
 
 class ClusterStatus(Reply, tag=0x181):
@@ -74,6 +79,9 @@ class ClusterStatus(Reply, tag=0x181):
     warnings: list[str] = []
     servers_reported: U63 = 0
     """Of `servers`, how many have told all that they hold since the master started."""
+    repairs_waiting: U63 = 0
+    """Chunks that need a copy and wait for their turn."""
+    moves_running: U63 = 0
     chunks_reported: U63 = 0
     """Chunks of which a replica was reported since then (also of chunks that no file uses)."""
 
