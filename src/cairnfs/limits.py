@@ -144,6 +144,8 @@ RESERVE_FRACTION = 0.02
 """Rule 26: the larger of the two is kept free on each disk."""
 META_MAP_BYTES = 64 * GIB
 """Size of the sparse LMDB map: set once, never resized under load."""
+LEAVING_MAX = 500
+"""Replicas that a server names at a time, because they have to leave it: a few minutes of copying."""
 LOG_KEEP_BYTES = 1 * GIB
 LOG_KEEP_S = 7 * 86_400.0
 JOINER_REST_BYTES = 4 * MIB

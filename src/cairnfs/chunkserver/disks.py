@@ -20,9 +20,10 @@ from cairnfs.chunkserver.format import (
     pack_header,
 )
 from cairnfs.chunkserver.journal import Entry, Journal
+from cairnfs.chunkserver.latency import Latency
 from cairnfs.chunkserver.records import pack_header_record
 from cairnfs.chunkserver.replica import Replica
-from cairnfs.env import Disk, Files
+from cairnfs.env import Clock, Disk, Files
 from cairnfs.errors import (
     CairnError,
     DiskFailedError,
@@ -53,6 +54,7 @@ class DiskUsage:
     replicas: int
     failed: str
     """Why it is not used any more; "" while it is."""
+    latency_s: float
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,6 +63,7 @@ class Policy:
 
     geometry: Geometry
     safeguards: Safeguards
+    clock: Clock
     durable: bool
     """False: durability "memory", no flush for mutations."""
     reserve_bytes: int = RESERVE_BYTES_MIN
@@ -81,6 +84,9 @@ class DataDisk:
         self.flushed_folders: dict[str, None] = {ROOT: None}
         self.descriptors = Descriptors(disk.files)
         self.failed = ""
+        self.is_leaving = False
+        """It is to be emptied: nothing new goes there."""
+        self.latency = Latency()
         self.free_bytes, self.total_bytes = 0, 0
         self._unasked_bytes = 0
         self.on_failed: Callable[[DataDisk], None] = lambda _: None
@@ -91,6 +97,11 @@ class DataDisk:
     def room_bytes(self) -> int:
         """Free bytes as last asked, less what was written since: so that small files do not all go to one disk."""
         return max(0, self.free_bytes - self._unasked_bytes)
+
+    @property
+    def takes_replicas(self) -> bool:
+        """True if new replicas may be made here."""
+        return not self.failed and not self.is_leaving
 
     @property
     def reserve_bytes(self) -> int:
@@ -105,8 +116,11 @@ class DataDisk:
             DiskFullError: no space, and `may_be_full` says that nothing acknowledged can be hurt by that.
         """
         self.check()
+        began_s = self.policy.clock.now_s()
         try:
-            return await self._disk.run(job)
+            result = await self._disk.run(job)
+            self.latency.note(self.policy.clock.now_s() - began_s)
+            return result
         except CairnError:
             raise
         except OSError as error:
@@ -120,7 +134,10 @@ class DataDisk:
     async def run_reading(self, job: Callable[[], T]) -> T:
         """Run a job that only reads; its `OSError` is the caller's to judge."""
         self.check()
-        return await self._disk.run(job)
+        began_s = self.policy.clock.now_s()
+        result = await self._disk.run(job)
+        self.latency.note(self.policy.clock.now_s() - began_s)
+        return result
 
     def check(self) -> None:
         """Raise `DiskFailedError` if the disk has failed."""
@@ -178,6 +195,7 @@ class DataDisk:
             total=self.total_bytes,
             replicas=len(self.replicas),
             failed=self.failed,
+            latency_s=self.latency.slow_s,
         )
 
     async def close(self) -> None:

@@ -32,6 +32,10 @@ def new_state(handle: ChunkHandle, version: ChunkVersion, epoch: Epoch, *, incom
     return ReplicaState(handle=handle, version=version, promised=version, epoch=epoch, incomplete=incomplete)
 
 
+SLOW_FACTOR, SLOW_DISK_S = 4.0, 0.1
+"""A disk so much slower than another of its server, and slower than that, gets new replicas only if it must."""
+
+
 def choose_disk(disks: Sequence[DataDisk]) -> DataDisk:
     """Return the disk with the most free space.
 
@@ -41,10 +45,18 @@ def choose_disk(disks: Sequence[DataDisk]) -> DataDisk:
     usable = [disk for disk in disks if not disk.failed]
     if not usable:
         raise DiskFailedError(where="every data folder", why="; ".join(disk.failed for disk in disks) or "none")
-    best = max(usable, key=lambda disk: disk.room_bytes)
-    if not best.free_bytes:
-        raise DiskFullError(where=best.folder)
+    staying = [disk for disk in usable if not disk.is_leaving]
+    best = max(staying, key=lambda disk: (not _is_last_choice(disk, staying), disk.room_bytes), default=None)
+    if best is None or not best.free_bytes:
+        raise DiskFullError(where=best.folder if best is not None else "every data folder is being emptied")
     return best
+
+
+def _is_last_choice(disk: DataDisk, disks: Sequence[DataDisk]) -> bool:
+    """True for a disk that takes much longer than the fastest of its server, or has no room for a whole chunk."""
+    known = [one.latency.slow_s for one in disks if one.latency.slow_s > 0]
+    is_slow = bool(known) and disk.latency.slow_s > max(SLOW_DISK_S, SLOW_FACTOR * min(known))
+    return is_slow or disk.room_bytes < disk.policy.geometry.chunk_bytes
 
 
 def make_replica(disk: DataDisk, state: ReplicaState) -> Replica:

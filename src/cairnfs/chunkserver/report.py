@@ -203,6 +203,7 @@ class Reporter:
             lost=list(told.lost),
             fences_wanted=list(told.fences.items()),
             exclusions_confirmed=self._exclusions_upto,
+            leaving=list(standing.leaving),
             load=sum(primary.load for primary in context.chunks.primaries()),
         )
         timeout_s = max(ORDER_TIMEOUT_S, 2 * standing.settings.heartbeat_s)
@@ -247,6 +248,8 @@ class Reporter:
         # Invariant 1: first the exclusions, then the renewal.
         context.exclusions.take(answer.exclusions, context.chunks)
         self._exclusions_upto = answer.exclusions_upto
+        for disk in context.store.disks.values():
+            disk.is_leaving = disk.disk_id in answer.leaving_disks
         context.pace_in.bytes_s = context.pace_out.bytes_s = answer.copy_bytes_s
         if answer.serves and answer.sent_at_s == sent_at_s:
             standing.renew(sent_at_s if context.safeguards.lease_from_question else context.now_s())
@@ -277,6 +280,7 @@ class Reporter:
                 total=usage.total,
                 replicas=usage.replicas,
                 failed=usage.failed,
+                latency_s=usage.latency_s,
             )
             for usage in self._context.store.usage()
         ]

@@ -6,6 +6,7 @@ import logging
 from cairnfs.chunkserver import marks
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.push import PushBuffer
+from cairnfs.chunkserver.relocating import Evacuator
 from cairnfs.chunkserver.report import Reporter
 from cairnfs.chunkserver.scrub import Scrubber
 from cairnfs.chunkserver.serve_master_orders import serve_master_orders
@@ -110,6 +111,7 @@ class Chunkserver:
         _ = self._nursery.start(reporter.report_suspects(), name="suspects")
         _ = self._nursery.start(marks.tick(context), name="tick")
         _ = self._nursery.start(marks.empty_trash(context), name="trash")
+        _ = self._nursery.start(Evacuator(context).run(), name="evacuate")
         _ = self._nursery.start(Scrubber(context, period_s=self._config.scrub_period_s).run(), name="scrub")
 
     def _disk_failed(self, disk: DiskId, why: str) -> None:

@@ -30,6 +30,8 @@ class Standing:
     lost: dict[ChunkHandle, int] = field(default_factory=dict)
     suspects: deque[SuspectReport] = field(default_factory=deque)
     has_suspects: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: dict[ChunkHandle, None] = field(default_factory=dict)
+    """Some replicas that have to leave this server; see `relocating`."""
     reports_anew: bool = False
     """So much has changed that the whole inventory is told again, with a new session."""
     changes: int = 0

@@ -26,6 +26,7 @@ from cairnfs.chunkserver.folders import (
 )
 from cairnfs.chunkserver.format import ReplicaState
 from cairnfs.chunkserver.records import pack_epoch_record
+from cairnfs.chunkserver.relocating import Double, drop_doubles, enter_replicas
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.env import Env
 from cairnfs.errors import BusyError, CairnError, DiskFailedError, FormatError, WrongClusterError
@@ -52,6 +53,7 @@ class Store:
         self._checkpointers: list[Checkpointer] = []
         self._nursery = Nursery("store")
         self._creating: dict[ChunkHandle, None] = {}
+        self._doubles: list[Double] = []
         self.server_id = ServerId(0)
         """Random at the first format, the same on all folders of the server."""
         self.cluster: ClusterId | None = None
@@ -131,6 +133,7 @@ class Store:
         policy = Policy(
             geometry=geometry,
             safeguards=self._safeguards,
+            clock=self._env.clock,
             durable=self._durability != "memory",
             reserve_bytes=self._reserve[0],
             reserve_fraction=self._reserve[1],
@@ -155,13 +158,10 @@ class Store:
             raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))
         for disk in self.disks.values():
             disk.journal.epoch = self.max_epoch
+        await drop_doubles(self._doubles, wall_ns=self._env.clock.wall_ns())
 
     def _add_disk(self, disk: DataDisk) -> None:
-        for handle, replica in disk.replicas.items():
-            if handle in self.replicas:
-                self.damaged.append(f"{disk.folder}: second replica of chunk {format_handle(handle)} is not used")
-                continue
-            self.replicas[handle] = replica
+        self._doubles += enter_replicas(self.replicas, disk, self.disks)
         disk.on_failed = self._disk_failed
         self.disks[disk.disk_id] = disk
         checkpointer = Checkpointer(disk)

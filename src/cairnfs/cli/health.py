@@ -73,11 +73,18 @@ def _faults(found: ClusterStatus, live: int) -> Iterator[str]:
     if not found.servers:
         yield "no chunkserver has registered"
     elif live < len(found.servers):
-        silent = [server.address for server in found.servers if server.state != "live"]
+        silent = [
+            server.address + (" (maintenance)" if server.maintenance_s else "")
+            for server in found.servers
+            if server.state != "live"
+        ]
         yield f"not live: {', '.join(silent)}"
     if found.chunks_below_goal:
         running = f" ({found.repairs_running} being copied)" if found.repairs_running else ""
         yield f"{found.chunks_below_goal} chunks have too few copies{running}"
+    slow = [server.address for server in found.servers if server.slow_s]
+    if slow:
+        yield f"much slower than the others: {', '.join(slow)}"
     failed = [disk.folder for server in found.servers for disk in server.disks if disk.failed]
     if failed:
         yield f"failed disks: {', '.join(failed)}"
@@ -92,7 +99,7 @@ def _servers(servers: list[ServerStatus]) -> None:
         (
             f"{server.server:016x}",
             server.address,
-            server.state,
+            _state(server),
             format_time(server.heard_s),
             str(server.replicas),
             str(server.primaries),
@@ -106,12 +113,26 @@ def _servers(servers: list[ServerStatus]) -> None:
     table(headings, rows, right=(3, 4, 5, 6, 7))
 
 
+def _state(server: ServerStatus) -> str:
+    """Return how it is, and what an operator wants of it."""
+    duties = [server.state]
+    if server.draining:
+        duties.append("draining")
+    if server.maintenance_s:
+        duties.append(f"maintenance {format_time(server.maintenance_s)}")
+    if server.slow_s:
+        duties.append("slow")
+    return ", ".join(duties)
+
+
 def _facts(found: ClusterStatus) -> list[tuple[str, str]]:
     return [
         ("cluster", f"{found.cluster}, epoch {found.epoch}, master up {format_time(found.uptime_s)}"),
         ("names", f"{found.files} files, {found.folders} folders, {found.trash_entries} in the trash"),
         ("chunks", f"{found.chunks}, {found.open_chunks} open, {found.chunks_below_goal} below goal, "
                    f"{found.chunks_above_goal} above, {found.garbage} replicas to delete"),
+        ("copies", f"{found.repairs_running} repairs run, {found.repairs_waiting} chunks are in need, "
+                   f"{found.moves_running} moves even out disks"),
         ("metadata", f"{format_size(found.metadata_bytes)}, log at {found.log_index}"),
         ("durability", f"{found.durability}: an append is acknowledged when it is "
                        + ("flushed on every member" if found.durability == "disk" else "in every member's memory")),

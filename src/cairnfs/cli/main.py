@@ -30,7 +30,7 @@ Exit codes:
   2  wrong usage                           a folder where a file should be
   3  not found                          6  not now: too few copies, disk full, busy
   130 Ctrl-C, 141 reader went away      7  a server cannot start: settings, port, folder
-`cairn status`, `cairn fsck`: 0 healthy, 1 degraded, 2 data at risk.
+`cairn status`, `cairn fsck`: 0 healthy, 1 degraded, 2 data at risk. `cairn drain`, `cairn maintenance`: 1 needed.
 
 \b
 Paths are /path or cairn://host:port/path. Settings: flag, CAIRN_* variable, --config FILE,
@@ -46,6 +46,10 @@ COMMANDS = {
     "status": Lazy(_IN + "health", "status", "say how the cluster is"),
     "fsck": Lazy(_IN + "fsck", "fsck", "look whether files have all their copies, and whether those are whole"),
     "deletions": Lazy(_IN + "deletions", "deletions", "show and release deletions that wait for an operator"),
+    "drain": Lazy(_IN + "duties", "drain", "empty a chunkserver or one of its disks"),
+    "maintenance": Lazy(_IN + "duties", "maintenance", "say that a chunkserver will be away for a while"),
+    "forget": Lazy(_IN + "duties", "forget", "count no more on a chunkserver that will not come back"),
+    "tune": Lazy(_IN + "duties", "tune", "show or change how fast copies and moves may be"),
     "config": Lazy(_IN + "servers", "config", "show each setting and where it comes from"),
     "ls": Lazy(_IN + "names", "ls", "list a folder"),
     "tree": Lazy(_IN + "names", "tree", "list a folder and all below it as a tree"),

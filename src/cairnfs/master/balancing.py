@@ -11,6 +11,7 @@ from cairnfs.ids import ChunkHandle, ServerId
 from cairnfs.master.balance import Use, keeps_racks, plan_move
 from cairnfs.master.copies import Waiting
 from cairnfs.master.garbage import Garbage
+from cairnfs.master.outliers import outliers
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
 from cairnfs.master.sessions import Session
@@ -55,10 +56,21 @@ class Balancing:
         for session in sessions:
             before = self._loads.get(session.server, 0.0)
             self._loads[session.server] = before + (session.load - before) / 10
+        self._note_outliers(sessions)
         if self._may_move():
             found = self._misplaced() or self._uneven(sessions)
             if found is not None:
                 self._begin(*found)
+
+    def _note_outliers(self, sessions: list[Session]) -> None:
+        """Note since when servers are much slower than their peers; `Reign.is_spared` says what follows."""
+        slow = outliers({one.server: one.latency_s for one in sessions})
+        for session in sessions:
+            if session.server not in slow:
+                session.slow_since_s = None
+            elif session.slow_since_s is None:
+                session.slow_since_s = self._reign.now_s()
+                logger.info("server is slow server=%d latency_s=%.3f", session.server, session.latency_s)
 
     # ------------------------------------------------------------------ choosing
 

@@ -211,6 +211,7 @@ class Membership:
         session.sent_at_s = max(session.sent_at_s, request.sent_at_s)
         session.heartbeats += 1
         session.load = request.load
+        session.draining_disks = reign.sessions.known[session.server].draining_disks
         session.take_disks(request.disks)
         reign.exclusions.confirm_upto(session, request.exclusions_confirmed)
         for handle in request.lost:

@@ -64,6 +64,7 @@ class Session:
     total_bytes: int = 0
     leaving: dict[ChunkHandle, None] = field(default_factory=dict)
     """Replicas that have to leave it, as its last heartbeat said."""
+    draining_disks: tuple[DiskId, ...] = ()
     slow_since_s: float | None = None
     """Since when it has been much slower than its peers."""
 
@@ -74,15 +75,23 @@ class Session:
 
     def take_disks(self, disks: list[DiskReport]) -> None:
         self.disks = disks
-        self.free_bytes = sum(disk.free for disk in disks if not (disk.failed or disk.read_only))
+        self.free_bytes = sum(disk.free for disk in self._usable())
         self.total_bytes = sum(disk.total for disk in disks if not disk.failed)
 
     def room_bytes(self, chunk_bytes: int) -> int:
         """Return how much fits in whole chunks: each is on one disk. One disk alone is counted to the byte."""
-        usable = [disk.free for disk in self.disks if not (disk.failed or disk.read_only)]
+        usable = [disk.free for disk in self._usable()]
         if len(usable) == 1:
             return usable[0]
         return sum(free - free % chunk_bytes for free in usable)
+
+    def _usable(self) -> list[DiskReport]:
+        return [one for one in self.disks if not (one.failed or one.read_only or one.disk in self.draining_disks)]
+
+    @property
+    def latency_s(self) -> float:
+        """Of its slowest disk."""
+        return max((disk.latency_s for disk in self.disks if not disk.failed), default=0.0)
 
     def recent_creations(self, now_s: float) -> int:
         while self.creations and self.creations[0] < now_s - RECENT_S:
