@@ -55,6 +55,7 @@ class DiskUsage:
     failed: str
     """Why it is not used any more; "" while it is."""
     latency_s: float
+    is_leaving: bool
 
 
 @dataclass(slots=True, frozen=True)
@@ -196,6 +197,7 @@ class DataDisk:
             replicas=len(self.replicas),
             failed=self.failed,
             latency_s=self.latency.slow_s,
+            is_leaving=self.is_leaving,
         )
 
     async def close(self) -> None:

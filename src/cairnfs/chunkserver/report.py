@@ -281,6 +281,7 @@ class Reporter:
                 replicas=usage.replicas,
                 failed=usage.failed,
                 latency_s=usage.latency_s,
+                leaving=usage.is_leaving,
             )
             for usage in self._context.store.usage()
         ]

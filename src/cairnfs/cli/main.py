@@ -152,7 +152,7 @@ def exit_code(error: CairnError) -> int:
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((of_namespace.BadNameError, of_conversation.BadRequestError), USAGE),
-    ((FileNotFoundError,), NOT_FOUND),
+    ((FileNotFoundError, of_cluster.NoSuchServerError), NOT_FOUND),
     (
         (
             of_conversation.ConnectError,

@@ -80,17 +80,19 @@ class Server:
 class ProcessCluster:
     """One master and N chunkservers. A context manager: started on entry, stopped on exit."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a cluster may vary, each with a default
         self,
         folder: str | Path,
         *,
         chunkservers: int = 3,
+        disks: int = 1,
         listen: str = ANY_PORT,
         cluster: ClusterConfig | None = None,
         master_settings: Mapping[str, object] | None = None,
         chunkserver_settings: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self._disks = disks
         self._cluster = cluster or ClusterConfig(copies_min=min(2, chunkservers))
         self.chunkserver_settings = dict(chunkserver_settings or {})
         """Of the next start of each."""
@@ -228,8 +230,13 @@ class ProcessCluster:
     def _arguments(self, server: Server) -> list[str]:
         if server.name == MASTER:
             return server.arguments
-        data = self.folder / server.name
-        return ["chunkserver", "--data", str(data), "--master", self.address, *_pairs(self.chunkserver_settings)]
+        folders = [part for folder in self.folders(server.name) for part in ("--data", str(folder))]
+        return ["chunkserver", *folders, "--master", self.address, *_pairs(self.chunkserver_settings)]
+
+    def folders(self, name: str) -> list[Path]:
+        """Return the data folders of a chunkserver, one for each disk."""
+        data = self.folder / name
+        return [data] if self._disks == 1 else [data / f"disk{number}" for number in range(1, self._disks + 1)]
 
     def _spawn(self, server: Server) -> int:
         """Start the child; return the end of the pipe on which it will tell its address."""

@@ -12,12 +12,13 @@ from cairnfs.errors import BadRequestError, NoSuchServerError
 from cairnfs.ids import ChunkHandle, DiskId, ServerId
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
-from cairnfs.master.sessions import Known
+from cairnfs.master.sessions import Known, Session
 from cairnfs.meta import read
 from cairnfs.meta.commands import ForgetServer, OrderServer
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.units import DAY_S, SECOND_NS
 from cairnfs.wire.duties import WHOLE_SERVER, Action, Drain, DrainPlan, Maintain, MaintenancePlan, Stuck
+from cairnfs.wire.membership import DiskReport
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Draining:
     async def drain(self, request: Drain) -> DrainPlan:
         """See `wire.duties.Drain`."""
         known = self._known(request.server)
+        if request.disk != WHOLE_SERVER:
+            _ = self._disk(request.server, request.disk, known)
         if request.action is not Action.PLAN:
             starts = request.action is Action.START
             await self._order_drain(request.server, request.disk, starts=starts)
@@ -124,10 +127,7 @@ class Draining:
     def _plan_disk(self, server: ServerId, disk: DiskId, known: Known) -> DrainPlan:
         """Of a disk its server knows more: it moves replicas to its other disks, and names those without room there."""
         reign = self._reign
-        session = reign.sessions.of(server)
-        found = next((one for one in session.disks if one.disk == disk), None) if session is not None else None
-        if session is None or found is None:
-            raise BadRequestError(what=f"server {server:x} at {known.address} has no disk {disk:x}, or is not there")
+        session, found = self._disk(server, disk, known)
         others = [one for one in session.disks if one.disk != disk and not (one.failed or one.read_only)]
         draining = disk in known.draining_disks
         return DrainPlan(
@@ -139,7 +139,8 @@ class Draining:
             live=True,
             replicas=found.replicas,
             size_bytes=found.total - found.free,
-            left=found.replicas,
+            # Until its server has said that it takes no more there, what it said of their number may be out of date.
+            left=found.replicas if found.leaving else max(1, found.replicas),
             left_bytes=found.total - found.free if found.replicas else 0,
             alone=0,
             bytes_s=reign.repair_bytes_s,
@@ -147,6 +148,14 @@ class Draining:
             stuck=[self._stuck(handle) for handle in list(session.leaving)[:SHOWN_MAX]] if draining else [],
             exact=False,
         )
+
+    def _disk(self, server: ServerId, disk: DiskId, known: Known) -> tuple[Session, DiskReport]:
+        """Return a live server's session and what it said of one of its disks."""
+        session = self._reign.sessions.of(server)
+        for one in session.disks if session is not None else []:
+            if one.disk == disk and session is not None:
+                return session, one
+        raise BadRequestError(what=f"server {server:x} at {known.address} has no disk {disk:x}, or is not there")
 
     async def maintain(self, request: Maintain) -> MaintenancePlan:
         """See `wire.duties.Maintain`."""

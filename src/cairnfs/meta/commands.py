@@ -164,7 +164,7 @@ class SeeServer(Command[Done], kw_only=True):
 class OrderServer(Command[Done], kw_only=True):
     """An operator's word about a chunkserver; None and empty: as it was.
 
-    Errors: NoSuchServerError; BadRequestError (it has no such disk). Nothing was changed.
+    Errors: NoSuchServerError. Nothing was changed.
     """
 
     server: ServerId

@@ -22,6 +22,8 @@ class DiskReport(Part):
     """Why it is not used any more; "" while it is well."""
     latency_s: float = 0.0
     """How long its requests took lately: the slowest of ten. 0: too few to say."""
+    leaving: bool = False
+    """It is being emptied, as the master has said: nothing new goes there."""
     read_only: bool = False
     """It serves what it has, and takes nothing."""
 

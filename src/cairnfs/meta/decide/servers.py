@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from cairnfs.errors import BadRequestError, NoSuchServerError
+from cairnfs.errors import NoSuchServerError
 from cairnfs.ids import ServerId
 from cairnfs.meta.commands import ForgetServer, OrderServer, SeeServer, Tune
 from cairnfs.meta.decide.base import Choice, Decision
@@ -31,10 +31,7 @@ def see_server(view: MetaRead, command: SeeServer, choice: Choice) -> Decision[D
 
 def order_server(view: MetaRead, command: OrderServer, _choice: Choice) -> Decision[Done]:
     row = _known(view, command.server)
-    unknown = [disk for disk in command.drain_disks if disk not in row.disks]
-    if unknown:
-        raise BadRequestError(what=f"server {command.server:x} at {row.address} has no disk {unknown[0]:x}")
-    disks = [disk for disk in row.draining_disks if disk in row.disks and disk not in command.keep_disks]
+    disks = [disk for disk in row.draining_disks if disk not in command.keep_disks]
     record = ServerOrdered(
         server=command.server,
         draining=row.draining if command.draining is None else command.draining,
