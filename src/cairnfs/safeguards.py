@@ -48,6 +48,10 @@ class Safeguards:
     """Rule 22: a replica is deleted only by exact handle, version and current epoch."""
     keep_last_copy: bool = True
     """Rule 23: no path removes the last valid copy."""
+    scrub_mends: bool = True
+    """Rule 16: what a scrub finds to be damaged is put away, so that it is made anew while there are other copies."""
+    last_copy_first: bool = True
+    """GFS paper, 4.3: chunks are repaired by how far they are from their goal, those with one copy left first."""
     copy_before_move: bool = True
     """Rule 23: a moved replica leaves its old server after the new one is verified and registered."""
     drained_is_needless: bool = True

@@ -183,6 +183,8 @@ class Scrubber:
             _ = await context.store.read_verified(replica, offset, size)
         except ChunkCorruptError as error:
             context.count("scrub_found")
+            if not context.safeguards.scrub_mends:
+                return False
             await quarantine(context, replica, f"scrub: {error}")
             return False
         except CairnError as error:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from cairnfs.errors import BadRequestError, NoSuchServerError
+from cairnfs.errors import BadRequestError, CairnError, NoSuchServerError
 from cairnfs.ids import ChunkHandle, DiskId, ServerId
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
@@ -82,20 +82,22 @@ class Draining:
 
     async def _order_drain(self, server: ServerId, disk: DiskId, *, starts: bool) -> None:
         reign = self._reign
+        before = known = self._known(server)
         if disk == WHOLE_SERVER:
-            command = OrderServer(server=server, draining=starts)
-        elif starts:
-            command = OrderServer(server=server, drain_disks=[disk])
-        else:
-            command = OrderServer(server=server, keep_disks=[disk])
-        await reign.execute(command)
-        known = self._known(server)
-        if disk == WHOLE_SERVER:
-            known = replace(known, draining=starts)
+            command, known = OrderServer(server=server, draining=starts), replace(known, draining=starts)
         else:
             others = tuple(one for one in known.draining_disks if one != disk)
             known = replace(known, draining_disks=(*others, disk) if starts else others)
+            command = OrderServer(
+                server=server, drain_disks=[disk] if starts else [], keep_disks=[] if starts else [disk]
+            )
+        # Before it is durable: what is placed from now on goes elsewhere, what was placed is in the records then.
         reign.sessions.known[server] = known
+        try:
+            await reign.execute(command)
+        except CairnError:
+            reign.sessions.known[server] = before
+            raise
         logger.warning("drain ordered server=%d disk=%x starts=%s", server, disk, starts)
         if disk == WHOLE_SERVER and starts:
             reign.look_at(reign.inventory.of_server(server))
@@ -198,43 +200,57 @@ class Draining:
     # ------------------------------------------------------------------ looking
 
     async def _count(self, server: ServerId) -> _Count:
-        """Count what the server holds, as a member of the record, and what of that is needed."""
+        """Count what the server holds, as a member of the record, and what of that is needed.
+
+        Quick while something is needed: what it has reported. That nothing is, is said after a look at all records
+        only: a chunk that is just being made is in no report yet.
+        """
         reign = self._reign
         count = _Count()
-        async for handle, row in self._members(server):
-            others = [one for one in reign.live_current(row, handle) if one.server != server]
-            staying = sum(not reign.leaves(one, handle) for one in others)
-            held = reign.inventory.get(server, handle)
-            size = row.length if row.closed or held is None else held.length
-            count.note(handle, row, size, staying=staying, others=len(others))
-        return count
-
-    async def _members(self, server: ServerId) -> AsyncIterator[tuple[ChunkHandle, ChunkRow]]:
-        """Go through the chunks whose record names a server, as far as it has reported them."""
-        reign = self._reign
         handles = reign.inventory.of_server(server)
         for first in range(0, len(handles), SLICE):
             with reign.store.read() as view:
                 rows = [(handle, read.chunk(view, handle)) for handle in handles[first : first + SLICE]]
             for handle, row in rows:
-                if row is not None and any(member == server for member, _ in row.members):
-                    yield handle, row
+                if row is not None:
+                    self._note(count, server, handle, row)
+            await asyncio.sleep(0)
+        if count.left:
+            return count
+        count = _Count()
+        async for handle, row in self._all_chunks():
+            self._note(count, server, handle, row)
+        return count
+
+    def _note(self, count: _Count, server: ServerId, handle: ChunkHandle, row: ChunkRow) -> None:
+        if all(member != server for member, _ in row.members):
+            return
+        reign = self._reign
+        others = [one for one in reign.live_current(row, handle) if one.server != server]
+        staying = sum(not reign.leaves(one, handle) for one in others)
+        held = reign.inventory.get(server, handle)
+        size = row.length if row.closed or held is None else held.length
+        count.note(handle, row, size, staying=staying, others=len(others))
+
+    async def _all_chunks(self) -> AsyncIterator[tuple[ChunkHandle, ChunkRow]]:
+        """Go through all records, in slices."""
+        after = ChunkHandle(0)
+        while True:  # ends with the chunks
+            with self._reign.store.read() as view:
+                some = [one for one, _ in zip(read.each_chunk(view, after), range(SLICE), strict=False)]
+            for one in some:
+                yield one
+            if len(some) < SLICE:
+                return
+            after = some[-1][0]
             await asyncio.sleep(0)
 
     async def _needs(self, server: ServerId) -> ChunkHandle | None:
         """Return a chunk that names the server and has no current copy elsewhere."""
-        reign = self._reign
-        after = ChunkHandle(0)
-        while True:  # ends with the chunks
-            with reign.store.read() as view:
-                some = [one for one, _ in zip(read.each_chunk(view, after), range(SLICE), strict=False)]
-            for handle, row in some:
-                if any(member == server for member, _ in row.members) and not reign.live_current(row, handle):
-                    return handle
-            if len(some) < SLICE:
-                return None
-            after = some[-1][0]
-            await asyncio.sleep(0)
+        async for handle, row in self._all_chunks():
+            if any(member == server for member, _ in row.members) and not self._reign.live_current(row, handle):
+                return handle
+        return None
 
     def _stuck(self, handle: ChunkHandle) -> Stuck:
         reign = self._reign

@@ -7,7 +7,7 @@ Nothing runs before all known servers have reported, or the longest wait for the
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cairnfs.ids import ChunkHandle
 from cairnfs.master.reign import Reign
@@ -116,9 +116,13 @@ class Survey:
 
     def _enter(self, view: MetaRead, health: Health, row: ChunkRow) -> None:
         if need_of(health) is not None:
-            self.queue.put(health.handle, urgency_of(health) | self._is_trash(view, row) << 1)
+            self._put(health, is_trash=self._is_trash(view, row))
         elif self._is_in_one_rack(health, row) and len(self.misplaced) < SLICE:
             self.misplaced[health.handle] = None
+
+    def _put(self, health: Health, *, is_trash: bool = False) -> None:
+        urgency = urgency_of(replace(health, is_trash=is_trash)) if self._reign.safeguards.last_copy_first else 0
+        self.queue.put(health.handle, urgency)
 
     def _is_in_one_rack(self, health: Health, row: ChunkRow) -> bool:
         if not health.closed or health.live != health.goal or health.goal < 2:
@@ -202,12 +206,12 @@ class Survey:
         if health is None or need_of(health) is None:
             self._reign.wanted.pop(handle, None)
         else:
-            self.queue.put(handle, urgency_of(health))
+            self._put(health)
 
     def requeue(self, health: Health) -> None:
         """It still needs something: it goes behind its equals, as urgent as it is now."""
         self.queue.drop(health.handle)
-        self.queue.put(health.handle, urgency_of(health))
+        self._put(health)
 
     def forget(self, handle: ChunkHandle) -> None:
         """It needs nothing any more."""

@@ -15,7 +15,7 @@ from cairnfs.safeguards import Safeguards
 from cairnfs.sim.cluster import QUICK
 from cairnfs.sim.loop import SimError
 from cairnfs.sim.run import all_but, run_seed
-from cairnfs.sim.scenes.guards import QUIET, SCENES
+from cairnfs.sim.scenes.guards import NEEDS, SCENES, Needs
 from cairnfs.sim.stage import Stage
 from cairnfs.sim.swarm import quiet
 
@@ -42,10 +42,15 @@ def play_scene(guard: str, seed: int, safeguards: Safeguards) -> None:
     Raises:
         AssertionError, CairnError, SimError: something was wrong.
     """
-    config = msgspec.structs.replace(QUICK, serving_lease_quiet_s=10.0)
-    if guard in QUIET:
-        config = msgspec.structs.replace(config, repairs_max=0)
-    with Stage(seed, safeguards=safeguards, config=config) as stage:
+    needs = NEEDS.get(guard, Needs())
+    config = msgspec.structs.replace(QUICK, serving_lease_quiet_s=10.0, **needs.master)
+    with Stage(
+        seed,
+        safeguards=safeguards,
+        config=config,
+        chunkservers=needs.chunkservers,
+        scrub_period_s=needs.scrub_period_s,
+    ) as stage:
         stage.play(SCENES[guard])
 
 

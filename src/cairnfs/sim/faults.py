@@ -12,6 +12,7 @@ from cairnfs.errors import CairnError, DiskFailedError
 from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
 from cairnfs.sim.disk_faults import Kind
 from cairnfs.sim.insight import chunk_row
+from cairnfs.sim.operators import Operators
 from cairnfs.sim.options import Mode, Options
 from cairnfs.sim.schedule import PRIMARY, SECONDARY, Fault
 from cairnfs.units import HOUR_S
@@ -26,6 +27,7 @@ class Faults:
         self._restart_user = restart_user
         self._hosts = [MASTER, *cluster.names]
         self._is_over = False
+        self._operators = Operators(cluster, tell=self._tell)
         self.told: list[str] = []
         self.done: dict[str, int] = {}
 
@@ -45,6 +47,7 @@ class Faults:
             self._mend(name)
         for name in self._hosts:
             await self._start(name)
+        await self._operators.end()
 
     async def _one(self, fault: Fault, start_s: float) -> None:
         await self._cluster.pause(max(0.0, start_s + fault.at_s - self._world.loop.time()))
@@ -89,6 +92,9 @@ class Faults:
             "everybody": lambda fault: self._restart(fault, list(self._hosts), power=True),
             "user crash": self._user_crash,
             "user cut": self._isolate,
+            "drain": lambda fault: self._operators.drain(fault, restart=self._start),
+            "maintenance": lambda fault: self._operators.maintenance(fault, restart=self._start),
+            "speeds": self._operators.tune,
             "drift": self._drift,
             "wall clock": self._wall_clock,
         }
@@ -263,7 +269,7 @@ class Faults:
             return True
         handle = parse_handle(path.rpartition("/")[2])
         row = None if handle is None else chunk_row(self._cluster, handle)
-        return row is None or len(row.members) > 1
+        return handle is None or row is None or self._operators.has_another_copy(fault.host, handle, path)
 
     async def _lost_disk(self, fault: Fault) -> None:
         """The machine comes back with an empty disk. Beyond the promises where few copies are kept."""

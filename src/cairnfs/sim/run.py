@@ -17,7 +17,7 @@ from cairnfs.errors import CairnError
 from cairnfs.limits import Geometry
 from cairnfs.safeguards import ALL_ON, Safeguards
 from cairnfs.sim.checks import Watch, check_rest
-from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, SimCluster
+from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, ROOMY, SimCluster
 from cairnfs.sim.faults import Faults
 from cairnfs.sim.loop import SimError
 from cairnfs.sim.model import ViolationError
@@ -45,6 +45,9 @@ PROBES = (
     "mutations_repeated",
     "raises_burnt",
     "reconciled",
+    "copies_made",
+    "moves_done",
+    "replicas_relocated",
     "repairs_done",
     "repairs_failed",
     "replicas_cloned",
@@ -153,6 +156,7 @@ class _Run:
             goal=options.replicas,
             geometry=Geometry(chunk_bytes=options.chunk_bytes, block_bytes=options.block_bytes),
             config=_config_of(options),
+            chunkserver_config=msgspec.structs.replace(ROOMY, scrub_period_s=options.scrub_period_s),
             safeguards=safeguards,
         )
         cells = Cells(self._cluster, options)

@@ -39,8 +39,9 @@ MASTER_KINDS = ("master crash", "master power", "master pause", "master disk")
 NETWORK_KINDS = ("cut", "one-way", "isolate", "halves", "resets", "stall", "slow link", "slow network", "deaf")
 MANY_KINDS = ("two crashes", "secondary and master", "everybody")
 USER_KINDS = ("user crash", "user cut")
+OPERATOR_KINDS = ("drain", "maintenance", "speeds")
 CLOCK_KINDS = ("drift", "wall clock")
-KINDS = (*SERVER_KINDS, *MASTER_KINDS, *NETWORK_KINDS, *MANY_KINDS, *USER_KINDS, *CLOCK_KINDS)
+KINDS = (*SERVER_KINDS, *MASTER_KINDS, *NETWORK_KINDS, *MANY_KINDS, *USER_KINDS, *OPERATOR_KINDS, *CLOCK_KINDS)
 BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
 
 

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from cairnfs.chunkserver.roles import Chunk
 from cairnfs.client.file import File
 from cairnfs.client.filesystem import Client
@@ -23,7 +25,7 @@ from cairnfs.master.reign import Reign
 from cairnfs.meta.tables import ChunkRow
 from cairnfs.rpc.caller import Caller
 from cairnfs.safeguards import ALL_ON, Safeguards
-from cairnfs.sim.cluster import FOLDER, MASTER, MASTER_ADDRESS, QUICK, SimCluster
+from cairnfs.sim.cluster import FOLDER, MASTER, MASTER_ADDRESS, QUICK, ROOMY, SimCluster
 from cairnfs.sim.world import SimWorld
 from cairnfs.wire.base import Reply, Request
 from cairnfs.wire.locations import LeaseChunk
@@ -53,9 +55,16 @@ class Stage:
         chunkservers: int = 3,
         safeguards: Safeguards = ALL_ON,
         config: MasterConfig = QUICK,
+        scrub_period_s: float = 0.0,
     ) -> None:
         self.world = SimWorld(seed)
-        self.cluster = SimCluster(self.world, chunkservers=chunkservers, safeguards=safeguards, config=config)
+        self.cluster = SimCluster(
+            self.world,
+            chunkservers=chunkservers,
+            safeguards=safeguards,
+            config=config,
+            chunkserver_config=replace(ROOMY, scrub_period_s=scrub_period_s),
+        )
         self._open = AsyncExitStack()
 
     def __enter__(self) -> "Stage":

@@ -3,7 +3,10 @@
 Each scene is told by its docstring as Goal and Method; `cairn sim ablate` and the tests play every scene both ways.
 """
 
-from cairnfs.sim.scenes import belonging, disks, keeping, orders, raises, reads
+from dataclasses import dataclass, field
+from typing import Any
+
+from cairnfs.sim.scenes import belonging, care, disks, keeping, orders, raises, reads
 from cairnfs.sim.stage import Scene
 
 SCENES: dict[str, Scene] = {
@@ -46,9 +49,29 @@ SCENES: dict[str, Scene] = {
         disks.verify_on_read,
         disks.place_tag,
         disks.first_error_fails_disk,
+        care.scrub_mends,
+        care.last_copy_first,
+        care.copy_before_move,
+        care.drained_is_needless,
     )
 }
 """Each by the name of its safeguard."""
 
-QUIET = ("exclusions_before_renewal",)
-"""Played without repair, which would soon make the replica current again."""
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scene needs besides three chunkservers and the usual settings."""
+
+    chunkservers: int = 3
+    master: dict[str, Any] = field(default_factory=dict)
+    scrub_period_s: float = 0.0
+
+
+NEEDS = {
+    # Without repair, which would soon make the replica current again.
+    "exclusions_before_renewal": Needs(master={"repairs_max": 0}),
+    "scrub_mends": Needs(chunkservers=4, scrub_period_s=10.0),
+    "last_copy_first": Needs(chunkservers=6, master={"repairs_max": 2, "repair_grace_s": 2.0}),
+    "copy_before_move": Needs(chunkservers=3, master={"balance_spread": 1e-9}),
+    "drained_is_needless": Needs(chunkservers=4),
+}
