@@ -70,7 +70,7 @@ class Draining:
     async def drain(self, request: Drain) -> DrainPlan:
         """See `wire.duties.Drain`."""
         known = self._known(request.server)
-        if request.disk != WHOLE_SERVER:
+        if request.disk != WHOLE_SERVER and request.action is Action.START:
             _ = self._disk(request.server, request.disk, known)
         if request.action is not Action.PLAN:
             starts = request.action is Action.START
@@ -78,6 +78,8 @@ class Draining:
             known = self._known(request.server)
         if request.disk == WHOLE_SERVER:
             return await self._plan(request.server, known)
+        if self._reign.sessions.of(request.server) is None:
+            return self._plan_gone(request.server, request.disk, known)
         return self._plan_disk(request.server, request.disk, known)
 
     async def _order_drain(self, server: ServerId, disk: DiskId, *, starts: bool) -> None:
@@ -124,6 +126,25 @@ class Draining:
             bytes_s=min(limits, default=0),
             room_bytes=sum(one.free_bytes for one in others),
             stuck=[self._stuck(handle) for _, handle in sorted(count.needed)[:SHOWN_MAX]] if known.draining else [],
+        )
+
+    def _plan_gone(self, server: ServerId, disk: DiskId, known: Known) -> DrainPlan:
+        """Of a disk whose server is away nothing is known but what an operator has said."""
+        return DrainPlan(
+            server=server,
+            address=known.address,
+            disk=disk,
+            folder="",
+            draining=disk in known.draining_disks,
+            live=False,
+            replicas=0,
+            size_bytes=0,
+            left=1,
+            left_bytes=0,
+            alone=0,
+            bytes_s=self._reign.repair_bytes_s,
+            room_bytes=0,
+            exact=False,
         )
 
     def _plan_disk(self, server: ServerId, disk: DiskId, known: Known) -> DrainPlan:

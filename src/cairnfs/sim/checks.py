@@ -12,7 +12,7 @@ from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
 from cairnfs.meta import read
 from cairnfs.meta.check import check as check_metadata
 from cairnfs.meta.tables import ChunkRow
-from cairnfs.sim.cluster import FOLDER, MASTER, SimCluster
+from cairnfs.sim.cluster import MASTER, SimCluster
 from cairnfs.sim.model import ViolationError
 from cairnfs.sim.options import Mode, Options
 
@@ -155,7 +155,7 @@ class Watch:
             return
         held: dict[ChunkHandle, None] = {}
         for name in self._cluster.names:
-            for path, _ in self._cluster.world.tree(name, FOLDER).walk():
+            for path, _ in self._cluster.files_on(name):
                 if "/trash/" not in path and "/quarantine/" not in path:
                     handle = parse_handle(path.rpartition("/")[2])
                     if handle is not None:

@@ -22,6 +22,7 @@ from cairnfs.ids import ChunkHandle, ServerId
 from cairnfs.limits import REPLICAS_DEFAULT, Geometry
 from cairnfs.master.server import Master, initialise
 from cairnfs.safeguards import ALL_ON, Safeguards
+from cairnfs.sim.pages import SimNode
 from cairnfs.sim.world import SimWorld
 from cairnfs.units import KIB
 
@@ -237,6 +238,10 @@ class SimCluster:
     def name_of(self, server: ServerId) -> str:
         """Return the host of a chunkserver that is up; of another one, its number in words."""
         return next((name for name, one in self.servers.items() if one.server_id == server), f"server {server:x}")
+
+    def files_on(self, name: str) -> list[tuple[str, SimNode]]:
+        """Return (path, file) of all that lies on the disks of a chunkserver's host, up or down."""
+        return [one for folder in self.folders for one in self.world.tree(name, folder).walk()]
 
     def digests(self, handle: ChunkHandle) -> dict[str, tuple[int, int]]:
         """Return (length, digest of all block checksums) of each replica of a chunk on a host that is up."""

@@ -93,6 +93,7 @@ class Faults:
             "user crash": self._user_crash,
             "user cut": self._isolate,
             "drain": lambda fault: self._operators.drain(fault, restart=self._start),
+            "disk drain": self._operators.drain_disk,
             "maintenance": lambda fault: self._operators.maintenance(fault, restart=self._start),
             "speeds": self._operators.tune,
             "drift": self._drift,

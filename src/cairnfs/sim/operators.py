@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from cairnfs.chunkserver.format import parse_handle
 from cairnfs.client.filesystem import Client
 from cairnfs.errors import CairnError
-from cairnfs.ids import ChunkHandle, ServerId
-from cairnfs.sim.cluster import FOLDER, SimCluster
+from cairnfs.ids import ChunkHandle, DiskId, ServerId
+from cairnfs.sim.cluster import SimCluster
 from cairnfs.sim.insight import chunk_row
 from cairnfs.sim.schedule import Fault
 
@@ -28,6 +28,8 @@ class Operators:
 
     def __init__(self, cluster: SimCluster, *, tell: Callable[[str], None]) -> None:
         self._cluster, self._tell = cluster, tell
+        self._disks: list[tuple[ServerId, DiskId]] = []
+        """Those that were ever drained."""
 
     async def _ask(self, job: Callable[[Client], Coroutine[Any, Any, T]]) -> T | None:
         """Ask until there is an answer; None: refused, or nobody answered for long."""
@@ -68,7 +70,8 @@ class Operators:
             return False
         self._tell(f"  {host} is replaced")
         self._cluster.crash(host, power=True)
-        self._cluster.world.make_folder(host, FOLDER)
+        for folder in self._cluster.folders:
+            self._cluster.world.make_folder(host, folder)
         await self._cluster.pause(LOOK_S)
         await restart(host)
         await self._ask(lambda client: client.forget_server(server))
@@ -76,7 +79,7 @@ class Operators:
 
     def _is_needless(self, host: str) -> bool:
         """True if some other disk has each chunk that is there: of two faults at a time nothing is promised."""
-        for path, _ in self._cluster.world.tree(host, FOLDER).walk():
+        for path, _ in self._cluster.files_on(host):
             handle = parse_handle(path.rpartition("/")[2])
             row = chunk_row(self._cluster, handle) if handle is not None else None
             if handle is not None and row is not None and not self.has_another_copy(host, handle, path):
@@ -95,9 +98,22 @@ class Operators:
                 replica = up.context.store.replicas.get(handle) if up.server_id in members else None
                 if replica is not None and not replica.state.incomplete:
                     return True
-            elif any(other == path for other, _ in self._cluster.world.tree(name, FOLDER).walk()):
+            elif any(other == path for other, _ in self._cluster.files_on(name)):
                 return True
         return False
+
+    async def drain_disk(self, fault: Fault) -> None:
+        """Empty one disk of a server for a while; what has left it comes back only if it is needed."""
+        server = self._id_of(fault.host)
+        disks = list(self._cluster.servers[fault.host].context.store.disks) if server is not None else []
+        if server is None or not disks:
+            return
+        disk = disks[fault.dice % len(disks)]
+        if await self._ask(lambda client: client.drain(server, disk=disk, action="start")) is None:
+            return
+        self._disks.append((server, disk))
+        await self._cluster.pause(2 * fault.for_s + 5)
+        await self._ask(lambda client: client.drain(server, disk=disk, action="cancel"))
 
     async def maintenance(self, fault: Fault, *, restart: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Announce that a server will be away, and take it away for that long."""
@@ -119,6 +135,8 @@ class Operators:
 
     async def end(self) -> None:
         """Take back all that was ordered."""
+        for server, disk in self._disks:
+            await self._ask(lambda client, one=server, disk=disk: client.drain(one, disk=disk, action="cancel"))  # type: ignore[misc]
         status = await self._ask(lambda client: client.status())
         assert status is not None, "the master was started"
         for one in status.servers:

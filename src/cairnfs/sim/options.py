@@ -36,6 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = DURATION_S
     chunkservers: int = 4
     racks: int = 1
+    disks: int = 1
+    """Of each chunkserver."""
     users: int = 3
     replicas: int = 3
     chunk_bytes: int = 64 * KIB
@@ -67,6 +69,7 @@ def draw_options(seed: int, kinds: tuple[str, ...], *, mode: Mode = Mode.WITHIN)
         mode=mode,
         chunkservers=chance.choice((3, 4, 4, 5, 6)),
         racks=chance.choice((1, 1, 2, 3)),
+        disks=chance.choice((1, 1, 2)),
         users=chance.choice((1, 2, 3, 3, 4)),
         replicas=chance.choice((3, 3, 3, 2)) if mode is not Mode.BEYOND else chance.choice((1, 2)),
         chunk_bytes=chance.choice((32, 64, 64, 256)) * KIB,

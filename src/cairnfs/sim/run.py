@@ -153,6 +153,7 @@ class _Run:
             world,
             chunkservers=options.chunkservers,
             racks=options.racks,
+            disks=options.disks,
             goal=options.replicas,
             geometry=Geometry(chunk_bytes=options.chunk_bytes, block_bytes=options.block_bytes),
             config=_config_of(options),
