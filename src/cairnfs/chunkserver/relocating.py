@@ -47,11 +47,16 @@ def _rank(replica: Replica) -> tuple[object, ...]:
     return not state.incomplete, state.version, state.promised, state.closed
 
 
-async def drop_doubles(doubles: list[Double], *, wall_ns: int) -> None:
-    """Move what is there twice to the trash."""
+async def drop_doubles(
+    doubles: list[Double], replicas: dict[ChunkHandle, Replica], disks: dict[DiskId, DataDisk], *, wall_ns: int
+) -> None:
+    """Move what is there twice to the trash. What it has promised (rule 3) goes for the one that stays."""
     for disk, replica in doubles:
         logger.info("second replica to the trash folder=%s chunk=%016x", disk.folder, replica.handle)
+        stays = replicas[replica.handle]
         try:
+            if replica.state.promised > stays.state.promised:
+                await lifecycle.set_header(disks[stays.disk_id], stays, {"promised": replica.state.promised})
             await lifecycle.remove(disk, replica, wall_ns=wall_ns, quarantine=False)
         except CairnError as error:
             logger.warning("second replica stays folder=%s chunk=%016x why=%s", disk.folder, replica.handle, error)

@@ -158,7 +158,7 @@ class Store:
             raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))
         for disk in self.disks.values():
             disk.journal.epoch = self.max_epoch
-        await drop_doubles(self._doubles, wall_ns=self._env.clock.wall_ns())
+        await drop_doubles(self._doubles, self.replicas, self.disks, wall_ns=self._env.clock.wall_ns())
 
     def _add_disk(self, disk: DataDisk) -> None:
         self._doubles += enter_replicas(self.replicas, disk, self.disks)

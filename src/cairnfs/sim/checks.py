@@ -8,7 +8,7 @@ the end; claims about rest (Q) once all is mended and quiet.
 from collections.abc import Callable
 
 from cairnfs.chunkserver.format import parse_handle
-from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, Epoch, ServerId
+from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, DiskId, Epoch, ServerId
 from cairnfs.meta import read
 from cairnfs.meta.check import check as check_metadata
 from cairnfs.meta.tables import ChunkRow
@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, cluster: SimCluster, options: Options) -> None:
         self._cluster, self._options = cluster, options
-        self._versions: dict[tuple[str, ChunkHandle], ChunkVersion] = {}
+        self._versions: dict[tuple[DiskId, ChunkHandle], ChunkVersion] = {}
         self._epochs: dict[str, Epoch] = {}
         self._rows: dict[ChunkHandle, ChunkVersion] = {}
         self._owners: dict[ChunkHandle, int] = {}
@@ -88,21 +88,24 @@ class Watch:
         master = self._cluster.master
         for name, server in self._cluster.servers.items():
             store = server.context.store
-            self._rise(f"the epoch that {name} has seen", store.max_epoch)
+            self._rise(f"the epoch that {name} ({store.server_id:x}) has seen", store.max_epoch)
             for handle, replica in store.replicas.items():
                 promised = max(replica.state.version, replica.state.promised)
-                if not replica.state.incomplete and promised < self._versions.get((name, handle), NO_VERSION):
-                    before = self._versions[name, handle]
+                # By disk: what a failed one held comes back with it, after what was made in its place was deleted.
+                key = (replica.disk_id, handle)
+                if not replica.state.incomplete and promised < self._versions.get(key, NO_VERSION):
+                    before = self._versions[key]
                     raise ViolationError(f"13: {name} went from {before} back to {promised} for chunk {handle:016x}")
                 # A joiner begins with nothing in the place of what was deleted.
                 if not replica.gone and not replica.state.incomplete:
-                    self._versions[name, handle] = promised
+                    self._versions[key] = promised
                 if master is not None and master.is_started and promised > master.reign.highest_version:
                     raise ViolationError(f"14: {name} has {promised} of chunk {handle:016x}, which was never given out")
-        servers = self._cluster.servers
-        present = {(name, handle): None for name, one in servers.items() for handle in one.context.store.replicas}
-        for name, handle in [key for key in self._versions if key[0] in servers and key not in present]:
-            del self._versions[name, handle]
+        stores = [one.context.store for one in self._cluster.servers.values()]
+        present = {(one.disk_id, handle): None for store in stores for handle, one in store.replicas.items()}
+        disks = {disk: None for store in stores for disk in store.disks}
+        for key in [key for key in self._versions if key[0] in disks and key not in present]:
+            del self._versions[key]
 
     def _look_at_primaries(self) -> None:
         """12: at most one server can complete an ack of a chunk; 15: its set is that of its lease."""
