@@ -43,7 +43,7 @@ def plan_move(servers: Sequence[Use], *, spread: float) -> tuple[ServerId, list[
     busiest = max(servers, key=lambda one: one.load)
     mean = sum(one.load for one in servers) / len(servers)
     if busiest.load > LOAD_FACTOR * mean + LOAD_MIN:
-        calm = [one for one in takers if (one.load < mean and one.used <= fullest.used - spread / 2) or one.load == 0.0]
+        calm = [one for one in takers if one.load < mean and one.used - busiest.used <= spread / 2]
         takes = [one.server for one in sorted(calm, key=lambda one: one.load) if one is not busiest]
         return (busiest.server, takes) if takes else None
     return None
