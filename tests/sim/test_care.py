@@ -202,7 +202,10 @@ def test_a_disk_is_emptied_whatever_moment_the_power_fails(dies_after):
                 await cluster.restart(victim)
         faults.dies_after = None
         await cluster.until(lambda: not on_disk(cluster, victim, old.folder))
-        assert len(cluster.servers[victim].context.store.replicas) == whole
+        store = cluster.servers[victim].context.store
+        assert len(store.replicas) == whole
+        for replica in list(store.replicas.values()):
+            await cluster.world.spawn(victim, store.read_verified(replica, 0, replica.length))
         for handle in rows(cluster):
             found = cluster.digests(handle)
             assert len(found) == 3, found
