@@ -110,7 +110,8 @@ class Copies:
                     raise Waiting
                 return session
         chosen = self.targets(handle, row, racks=racks)
-        for session in chosen:
+        # Whoever takes the least now, so that none is still at it when the others are done.
+        for session in sorted(chosen, key=lambda one: (one.rack in racks, self.streams.taken_by(one.server))):
             if self.streams.may_take(session.server, size):
                 return session
         if chosen:

@@ -40,6 +40,11 @@ class Streams:
         load = self._out.get(server)
         return 0 if load is None else load.size
 
+    def taken_by(self, server: ServerId) -> int:
+        """Return how many bytes are being copied there."""
+        load = self._in.get(server)
+        return 0 if load is None else load.size
+
     def _has_place(self, load: _Load | None, size: int) -> bool:
         return load is None or (load.count < COPIES_MAX and load.size + size <= self._most)
 
