@@ -212,7 +212,7 @@ async def watch(fs: Any, master: str, servers: list[int], cloned: int) -> dict[s
         states = {one.server: one.state for one in status.servers}
         if "dead" not in times and all(states[server] == "dead" for server in servers):
             times["dead"] = now
-        if "begins" not in times and (status.repairs_waiting or count > cloned):
+        if "begins" not in times and count > cloned:
             times["begins"] = now
         if count > last:
             last, times["whole"] = count, now

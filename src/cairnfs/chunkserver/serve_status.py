@@ -24,7 +24,11 @@ def serve_status(server: Server, context: Context) -> None:
         return _replica_info(context, request)
 
     async def counters(peer: Peer, request: GetCounters, incoming: Incoming) -> Counters:
-        now = {"replicas": len(context.store.replicas), "pushed_held_bytes": context.pushed.held_bytes}
+        now = {
+            "replicas": len(context.store.replicas),
+            "pushed_held_bytes": context.pushed.held_bytes,
+            "tasks": len(asyncio.all_tasks()),
+        }
         return Counters(counters={**context.counters, **now})
 
     async def verify(peer: Peer, request: VerifyReplica, incoming: Incoming) -> Verified:

@@ -1,5 +1,7 @@
 """A picture of the cluster for people: answers `wire.status` from memory and constant-time counts."""
 
+import asyncio
+
 from cairnfs.errors import WrongClusterError
 from cairnfs.ids import BootId, ServerId
 from cairnfs.limits import LIST_PAGE_MAX
@@ -178,4 +180,4 @@ class StatusPage:
         return found
 
     async def counters(self, _peer: Peer, _request: GetCounters, _incoming: Incoming) -> Counters:
-        return Counters(counters=self._reign.counters.all())
+        return Counters(counters={**self._reign.counters.all(), "tasks": len(asyncio.all_tasks())})

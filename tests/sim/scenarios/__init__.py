@@ -5,8 +5,8 @@ a safeguard with a switch, `test_sNN_needs_...` shows that the scenario goes wro
 
 Elsewhere, or with the feature that they are about:
     S32  the coordinator loses its leader, and an old master acts     with etcd; the solo one's epoch is S13, S16, S28
-    S35  a server is drained with open or under-replicated chunks     with draining
+    S35  a server is drained with open or under-replicated chunks     tests/sim/test_care.py
     S40  slow, oversized and malformed messages                       tests/e2e/test_refusals.py, tests/unit/rpc
-Of S22 what there is: reads, copies and verification beside appends; a scrub of cold blocks comes with scrubbing.
-Of S23: that nobody is held up; moving chunks away from a slow disk comes with balancing.
+Of S22 here: reads, copies and verification beside appends; scrubs of cold blocks are in tests/sim/test_scrub.py.
+Of S23 here: that nobody is held up; that a slow server is spared, then emptied, is in tests/sim/test_care.py.
 """
