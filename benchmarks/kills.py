@@ -30,6 +30,8 @@ SETTINGS = {"suspect_s": 1.5, "dead_s": 3, "repair_grace_s": 1, "safe_start_s": 
 GOAL = 0.01
 LOOK_S = 10.0
 FILES = 40
+Seen = dict[str, list[tuple[float, float]]]
+"""(seconds, value) by what was looked at."""
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -87,9 +89,7 @@ async def tasks_of(fs: Any, address: str) -> int:
         return 0
 
 
-async def watch(
-    cluster: ProcessCluster, fs: Any, seconds: float, every_s: float
-) -> dict[str, list[tuple[float, float]]]:
+async def watch(cluster: ProcessCluster, fs: Any, seconds: float, every_s: float) -> Seen:
     """Kill and look until the time is over; return (seconds, value) by what was looked at."""
     seen: Seen = {}
     begun = time.monotonic()
