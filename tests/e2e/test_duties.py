@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 
+from tests.e2e.mounts import small_disks
 from tests.e2e.tools import QUICK, cluster_in, ok, run
 
 import cairnfs
@@ -123,6 +125,34 @@ def test_a_server_in_maintenance_is_waited_for(tmp_path):
         cairn(cluster, "maintenance", address, "--end")
         assert wait_until(lambda: fs.server_counters(cluster.address).get("copies_made", 0), 20)
         assert wait_until(lambda: not fs.status().chunks_below_goal, 20)
+
+
+def test_a_disk_that_can_only_be_read_is_left_out_told_and_taken_back(tmp_path):
+    """Goal: one of several disks that cannot be written keeps no server from starting, and an operator sees it."""
+    disk = tmp_path / "chunkserver1" / "disk1"
+    instead = "tests/unit/chunkserver/storage/test_folders.py: test_of_several_folders_one_may_be_broken"
+    with (
+        small_disks(disk, size_bytes=400 * MIB, instead=instead),
+        cluster_in(tmp_path, disks=2, master_settings=FAST) as cluster,
+        cairnfs.connect(cluster.address) as fs,
+    ):
+        fill(fs)
+        cluster.terminate("chunkserver1")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        cluster.restart("chunkserver1")
+        cluster.wait_ready()
+        shown = run("status", CAIRN_MASTER=cluster.address).stdout.decode()
+        assert f"failed disks: {disk}" in shown
+        ended = run("drain", cluster.addresses["chunkserver1"], "--disk", str(disk), CAIRN_MASTER=cluster.address)
+        assert b"has failed already, nothing is left to drain" in ended.stderr
+        assert all_there(fs)
+        assert wait_until(lambda: not fs.status().chunks_below_goal, 30), "its chunks are made again"
+        cluster.terminate("chunkserver1")
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        cluster.restart("chunkserver1")
+        assert wait_until(lambda: run("status", CAIRN_MASTER=cluster.address).returncode == 0, 30)
+        assert all_there(fs)
+        assert run("fsck", "--deep", "/", CAIRN_MASTER=cluster.address).returncode == 0
 
 
 def test_speeds_are_shown_changed_and_remembered(own_cluster):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from cairnfs.chunkserver.disks import DataDisk, Policy, close_folder, read_disk_file, write_disk_file
+from cairnfs.chunkserver.disks import DataDisk, DiskUsage, Policy, close_folder, read_disk_file, write_disk_file
 from cairnfs.chunkserver.format import DISK_NAME, DiskFile, make_disk_file
 from cairnfs.chunkserver.lifecycle import restore_replica
 from cairnfs.chunkserver.records import segment_name
@@ -29,31 +29,45 @@ class Folder:
     content: DiskFile | None
 
 
-async def open_folders(env: Env, paths: Sequence[str]) -> list[Folder]:
-    """Lock all folders and read what they are.
+async def open_folders(env: Env, paths: Sequence[str]) -> tuple[list[Folder], list[DiskFailedError]]:
+    """Lock all folders and read what they are. Of several, those that cannot be read or written are left out, unlocked.
 
     Raises:
-        FolderInUseError, FormatError, DiskFailedError: none of them is locked any more, nothing was written.
+        FolderInUseError, FormatError: none of them is locked any more, nothing was written. DiskFailedError: nor can
+            any of them be read.
     """
     folders: list[Folder] = []
+    broken: list[DiskFailedError] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close_all, folders)
         for path in paths:
-            disk = env.open_disk(path)
-            folders.append(Folder(disk, path, None))
-            if not disk.files.lock():
-                raise FolderInUseError(where=path)
-        for folder in folders:
-            folder.content = await _read_content(folder)
+            folder = Folder(env.open_disk(path), path, None)
+            folders.append(folder)
+            try:
+                if not folder.disk.files.lock():
+                    raise FolderInUseError(where=path)
+                folder.content = await folder.disk.run(lambda folder=folder: read_disk_file(folder.disk.files))  # type: ignore[misc]
+            except OSError as error:
+                broken.append(DiskFailedError(where=path, why=str(error)))
+                await close_folder(folders.pop().disk)
+        if not folders:
+            raise broken[0]
         stack.pop_all()
-    return folders
+    return folders, broken
 
 
-async def _read_content(folder: Folder) -> DiskFile | None:
-    try:
-        return await folder.disk.run(lambda: read_disk_file(folder.disk.files))
-    except OSError as error:
-        raise DiskFailedError(where=folder.path, why=str(error)) from error
+def out_of_use(error: DiskFailedError) -> DiskUsage:
+    """Return how a folder stands that could not be served at all."""
+    return DiskUsage(
+        disk_id=DiskId(0),
+        folder=error.where,
+        free=0,
+        total=0,
+        replicas=0,
+        failed=error.why,
+        latency_s=0.0,
+        is_leaving=False,
+    )
 
 
 async def close_all(folders: Sequence[Folder]) -> None:

@@ -42,6 +42,17 @@ def enter_replicas(replicas: dict[ChunkHandle, Replica], disk: DataDisk, disks: 
     return doubles
 
 
+def leave_replicas(replicas: dict[ChunkHandle, Replica], disk: DataDisk) -> list[ChunkHandle]:
+    """Take out what was on a disk that has failed; return it."""
+    handles = list(disk.replicas)
+    for handle, replica in disk.replicas.items():
+        replica.gone = True
+        if replicas.get(handle) is replica:
+            del replicas[handle]
+    disk.replicas.clear()
+    return handles
+
+
 def _rank(replica: Replica) -> tuple[object, ...]:
     state = replica.state
     return not state.incomplete, state.version, state.promised, state.closed

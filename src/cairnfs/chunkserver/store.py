@@ -22,11 +22,12 @@ from cairnfs.chunkserver.folders import (
     format_folder,
     fresh_content,
     open_folders,
+    out_of_use,
     serve_folder,
 )
 from cairnfs.chunkserver.format import ReplicaState
 from cairnfs.chunkserver.records import pack_epoch_record
-from cairnfs.chunkserver.relocating import Double, drop_doubles, enter_replicas
+from cairnfs.chunkserver.relocating import Double, drop_doubles, enter_replicas, leave_replicas
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.env import Env
 from cairnfs.errors import BusyError, CairnError, DiskFailedError, FormatError, WrongClusterError
@@ -54,18 +55,18 @@ class Store:
         self._nursery = Nursery("store")
         self._creating: dict[ChunkHandle, None] = {}
         self._doubles: list[Double] = []
+        self._out_of_use: list[DiskUsage] = []
         self.server_id = ServerId(0)
         """Random at the first format, the same on all folders of the server."""
         self.cluster: ClusterId | None = None
         self.geometry: Geometry | None = None
         self.max_epoch = Epoch(0)
-        """Rule 1: the highest epoch seen; durable."""
+        """Rule 1: durable."""
         self.replicas: dict[ChunkHandle, Replica] = {}
         self.lost: dict[ChunkHandle, None] = {}
-        """Replicas that this process had and has no more, by a failed disk, and all that are in the quarantine. Rule 3:
-        such a one that is absent is no empty member."""
+        """What this process had and has no more, and all in the quarantine: if absent, no empty member (rule 3)."""
         self.damaged: list[str] = []
-        """What recovery had to put aside, for the report to the master and the log."""
+        """What recovery had to put aside, for the log."""
         self.on_disk_failed: Callable[[DiskId, str], None] | None = None
 
     # ------------------------------------------------------------ start and stop
@@ -102,7 +103,8 @@ class Store:
             reserve=(reserve_bytes, reserve_fraction),
             segment_bytes=segment_bytes,
         )
-        store._folders = await open_folders(env, folders)
+        store._folders, broken = await open_folders(env, folders)
+        store._put_aside(broken)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_all, store._folders)
             stack.push_async_callback(store._nursery.stop)
@@ -147,8 +149,7 @@ class Store:
             try:
                 disk, recovered = await serve_folder(folder, policy, wall_ns=self._env.clock.wall_ns())
             except DiskFailedError as error:
-                logger.error("folder not served folder=%s why=%s", folder.path, error.why)  # noqa: TRY400 - said in full
-                self.damaged.append(str(error))
+                self._put_aside([error])
                 continue
             self._add_disk(disk)
             self.damaged += recovered.damaged
@@ -160,24 +161,24 @@ class Store:
             disk.journal.epoch = self.max_epoch
         await drop_doubles(self._doubles, self.replicas, self.disks, wall_ns=self._env.clock.wall_ns())
 
+    def _put_aside(self, errors: Sequence[DiskFailedError]) -> None:
+        for error in errors:
+            logger.error("folder not served folder=%s why=%s", error.where, error.why)
+            self.damaged.append(str(error))
+        self._out_of_use += map(out_of_use, errors)
+
     def _add_disk(self, disk: DataDisk) -> None:
         self._doubles += enter_replicas(self.replicas, disk, self.disks)
         disk.on_failed = self._disk_failed
         self.disks[disk.disk_id] = disk
-        checkpointer = Checkpointer(disk)
-        self._checkpointers.append(checkpointer)
+        self._checkpointers.append(checkpointer := Checkpointer(disk))
         _ = self._nursery.start(disk.journal.commit_loop(), name="commit")
         _ = self._nursery.start(checkpointer.loop(), name="checkpoint")
 
     def _disk_failed(self, disk: DataDisk) -> None:
         """Rule 25: its replicas are lost, as far as this server goes."""
         logger.error("disk failed folder=%s why=%s replicas=%d", disk.folder, disk.failed, len(disk.replicas))
-        for handle, replica in disk.replicas.items():
-            replica.gone = True
-            self.lost[handle] = None
-            if self.replicas.get(handle) is replica:
-                del self.replicas[handle]
-        disk.replicas.clear()
+        self.lost.update(dict.fromkeys(leave_replicas(self.replicas, disk)))
         if self.on_disk_failed is not None:
             self.on_disk_failed(disk.disk_id, disk.failed)
 
@@ -320,12 +321,12 @@ class Store:
         return count
 
     def usage(self) -> list[DiskUsage]:
-        """Return how each disk stands, in the order of the folders."""
-        return [disk.usage() for disk in self.disks.values()]
+        """Return how each disk stands; last those that could not be served."""
+        return [*(disk.usage() for disk in self.disks.values()), *self._out_of_use]
 
     async def look_at_space(self) -> None:
         """Ask every file system what is free: also what others used or freed, and what was deleted, counts."""
-        for disk in self.disks.values():
+        for disk in [one for one in self.disks.values() if not one.failed]:
             await disk.run(lambda disk=disk: disk.check_space(0))  # type: ignore[misc]
 
     # ------------------------------------------------------------ bytes

@@ -59,6 +59,8 @@ def drain(server: str, disk: str | None, action: str | None, wait: bool, *, opti
 def _disk_of(found: ServerStatus, folder: str) -> int:
     for disk in found.disks:
         if folder in (disk.folder, f"{disk.disk:x}", f"{disk.disk:016x}"):
+            if disk.failed:
+                raise click.UsageError(f"{disk.folder} has failed already, nothing is left to drain: {disk.failed}")
             return disk.disk
     known = ", ".join(disk.folder for disk in found.disks) or "none is known, the server is not there"
     raise click.UsageError(f"{found.address} has no data folder {folder}; it has {known}")

@@ -205,3 +205,26 @@ def test_the_first_failed_flush_takes_the_disk_out_of_use(durable):
         await store.close()
 
     run(main)
+
+
+def test_of_several_folders_one_may_be_broken():
+    """Goal: a disk that answers nothing keeps the others from nothing; alone it is an error. And it is told."""
+
+    async def main():
+        world = World(folders=("good", "bad"))
+        store = await world.open()
+        first, second = await make(store), await make(store, ChunkHandle(2))
+        await store.close()
+        world.trees["bad"].stop_at = 0
+        again = await world.open()
+        (failed,) = [usage for usage in again.usage() if usage.failed]
+        assert (failed.folder, failed.failed) == ("bad", "[Errno 5] no power")
+        kept = [one.handle for one in (first, second) if store.disks[one.disk_id].folder == "good"]
+        assert list(again.replicas) == kept
+        await again.look_at_space()
+        await again.close()
+        world.trees["good"].stop_at = 0
+        with pytest.raises(DiskFailedError):
+            await world.open()
+
+    run(main)
