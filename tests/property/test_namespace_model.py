@@ -14,11 +14,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.property.tree_model import Model, Node, Refused, copied
 from tests.unit.meta.support import EPOCH, GEOMETRY, Caller, new_store
 
-from cairnfs.errors import CairnError, ChunkOpenError
-from cairnfs.meta import log, read
+from cairnfs.errors import CairnError, ChunkOpenError, NotCountedError, QuotaError
+from cairnfs.meta import log, read, read_quotas
 from cairnfs.meta.apply import apply
 from cairnfs.meta.check import check
-from cairnfs.meta.commands import AddChunk, CloseChunk, CopyChunk, ExpireTrash, OpenChunk, PurgeDone, TakeHandle
+from cairnfs.meta.commands import (
+    AddChunk,
+    CloseChunk,
+    CopyChunk,
+    CountFolders,
+    ExpireTrash,
+    OpenChunk,
+    PurgeDone,
+    TakeHandle,
+    UncountFolders,
+)
+from cairnfs.meta.tables import get_entry
 from cairnfs.wire.common import Kind
 from cairnfs.wire.namespace import (
     CreateFile,
@@ -34,6 +45,7 @@ from cairnfs.wire.namespace import (
     Truncate,
     Undelete,
 )
+from cairnfs.wire.quotas import ClearQuota, SetQuota
 
 CHUNK = GEOMETRY.chunk_bytes
 NAMES = [b"a", b"b", b"c", b"d"]
@@ -45,6 +57,10 @@ old_paths = st.one_of(numbers, numbers, numbers, st.lists(st.sampled_from(NAMES)
 new_paths = st.tuples(numbers, st.sampled_from(NAMES))
 
 
+def refuse():
+    raise Refused("QuotaError")
+
+
 class Namespace(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
@@ -54,6 +70,7 @@ class Namespace(RuleBasedStateMachine):
         self.contents = {}
         self.written = 0
         self.last = None
+        self.uncounted = 0
 
         for path in (b"/a", b"/a/b", b"/b"):
             self.both(MakeFolder, lambda path=path: self.model.put(path, Node(Kind.FOLDER, 0o755, 0)), path=path)
@@ -81,17 +98,40 @@ class Namespace(RuleBasedStateMachine):
 
     def both(self, kind, on_model, **fields):
         request = kind(once=self.caller.once(max(1, self.caller.sequence - 3)), **fields)
+        self.measure()
         try:
             expected = on_model()
         except Refused as refused:
             expected = refused
-        result = self.caller.result(request)
+        result = self.asked(request)
         self.last = (request, result)
         if isinstance(expected, Refused):
             assert type(result).__name__ == str(expected), (request, result, expected)
             return None
         assert not isinstance(result, CairnError), (request, result)
         return result
+
+    def asked(self, request):
+        """As the master does it: what must be counted first is counted, step by step."""
+        while isinstance(result := self.caller.result(request), NotCountedError):
+            while self.caller.ask(CountFolders(top=result.folder, limit=2)).more:
+                pass
+        return result
+
+    def measure(self):
+        """Tell the model what each file counts for now; the sums and limits are its own."""
+        self.model.sizes = {}
+        self.measure_below(self.model.root, 1)
+        trash = read.trash_listing(self.store, trash_s=0).entries
+        for (_, node), entry in zip(self.model.trash, trash, strict=True):
+            self.measure_below(node, entry.inode)
+
+    def measure_below(self, node, inode):
+        row = read.inode_row(self.store, inode)
+        if node.kind is Kind.FILE:
+            self.model.sizes[id(node)] = max(row.length, (row.chunks - 1) * CHUNK)
+        for name, child in node.children.items():
+            self.measure_below(child, get_entry(self.store, inode, name)[0])
 
     @rule(path=new_paths)
     def make_folder(self, path):
@@ -141,8 +181,12 @@ class Namespace(RuleBasedStateMachine):
         except Refused:
             return
         real = self.model.real_path(folder, name)
-        self.model.trash = [one for one in self.model.trash if one[0] != real and not one[0].startswith(real + b"/")]
-        self.both(Purge, lambda: None, path=path)
+
+        def on_model():
+            trash = self.model.trash
+            self.model.trash = [one for one in trash if one[0] != real and not one[0].startswith(real + b"/")]
+
+        self.both(Purge, on_model, path=path)
 
     @rule(path=old_paths, mode=st.sampled_from([0o600, 0o755]))
     def change_mode(self, path, mode):
@@ -168,6 +212,36 @@ class Namespace(RuleBasedStateMachine):
 
         self.both(SetReplicas, on_model, path=path, replicas=replicas, recursive=True)
 
+    # ---- quotas
+
+    def limited(self, drawn):
+        """Return the folder that a path means, links followed."""
+        node = self.model.root if drawn == 0 else self.model.there(self.meant(drawn))[2]
+        return self.model.root if node.kind is Kind.SYMLINK else node
+
+    @rule(path=old_paths, files=st.none() | st.integers(0, 14), chunks=st.none() | st.integers(0, 6))
+    def set_quota(self, path, files, chunks):
+        size = None if chunks is None else chunks * CHUNK
+
+        def on_model():
+            node = self.limited(path)
+            if node.kind is not Kind.FOLDER:
+                raise Refused("NotFolderError")
+            old_files, old_size = node.limits or (None, None)
+            limits = old_files if files is None else files, old_size if size is None else size
+            if limits == (None, None):
+                raise Refused("BadRequestError")
+            node.limits = limits
+
+        self.both(SetQuota, on_model, path=b"/" if path == 0 else self.meant(path), files=files, size_bytes=size)
+
+    @rule(path=old_paths)
+    def clear_quota(self, path):
+        def on_model():
+            self.limited(path).limits = None
+
+        self.both(ClearQuota, on_model, path=b"/" if path == 0 else self.meant(path))
+
     # ---- chunks
 
     @rule(number=numbers, index=st.integers(0, 3))
@@ -176,9 +250,14 @@ class Namespace(RuleBasedStateMachine):
         node, inode = self.file(number)
         if node is None:
             return
+        found = read.find_chunks(self.store, inode, index, 1)
+        end = max(read.inode_row(self.store, inode).length, index * CHUNK + 1)
+        if not found and not self.has_room(node, end):
+            refused = self.caller.result(AddChunk(inode=inode, index=index), self.caller.placement(1, 2, 3))
+            assert isinstance(refused, QuotaError), refused
+            return
         self.written += 1
         node.chunks[index] = self.written
-        found = read.find_chunks(self.store, inode, index, 1)
         if not found:
             reply = self.caller.ask(AddChunk(inode=inode, index=index), self.caller.placement(1, 2, 3))
             self.contents[reply.handle] = self.written
@@ -193,6 +272,15 @@ class Namespace(RuleBasedStateMachine):
             self.caller.ask(opened)
         self.contents[handle] = self.written
 
+    def has_room(self, node, size):
+        """Return whether a file may grow so far."""
+        self.measure()
+        try:
+            self.model.grow((self.model.folder_of(node), 0, size - self.model.sizes[id(node)]))
+        except Refused:
+            return False
+        return True
+
     def copy(self, inode, index, old, row):
         new = self.caller.ask(TakeHandle()).handle
         version, barrier = self.caller.version(), self.caller.version()
@@ -206,7 +294,9 @@ class Namespace(RuleBasedStateMachine):
     @rule(number=numbers, chunks=st.integers(0, 3))
     def truncate(self, number, chunks):
         node, inode = self.file(number)
-        if node is not None:
+        if node is not None and not self.has_room(node, chunks * CHUNK):
+            self.both(Truncate, refuse, inode=inode, length=chunks * CHUNK)
+        elif node is not None:
             node.chunks = {index: content for index, content in node.chunks.items() if index < chunks}
             self.both(Truncate, lambda: None, inode=inode, length=chunks * CHUNK)
 
@@ -223,11 +313,13 @@ class Namespace(RuleBasedStateMachine):
                 raise Refused("BadNameError")
             if folder is node or self.model.is_below(folder, node):
                 raise Refused("LoopError")
+            self.model.grow((folder, *self.model.total(node)))
             folder.children[name] = copied(node)
 
         request = Snapshot(source=source, target=copy, once=self.caller.once(max(1, self.caller.sequence - 3)))
+        self.measure()
         for _ in range(2):
-            result = self.caller.result(request)
+            result = self.asked(request)
             if not isinstance(result, ChunkOpenError):
                 break
             self.seal(result.chunks)
@@ -261,6 +353,7 @@ class Namespace(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 6))
     def sweep(self, limit):
         self.caller.ask(ExpireTrash(before_ns=0, limit=limit))
+        self.uncounted = self.caller.ask(UncountFolders(after=self.uncounted, limit=limit)).last
         gone = [handle for handle, _ in read.each_purged(self.store)]
         self.caller.ask(PurgeDone(handles=gone))
 
@@ -274,6 +367,17 @@ class Namespace(RuleBasedStateMachine):
         assert [(one.path, self.real(one.inode)) for one in trash] == [
             (path, self.seen(node)) for path, node in self.model.trash
         ]
+
+    @invariant()
+    def usage_is_exact(self):
+        self.measure()
+        seen = {one.path: (one.files, one.size_bytes, one.used_files, one.used_bytes)
+                for one in read_quotas.quotas(self.store).quotas}  # fmt: skip
+        limited = [node for node in self.model.nodes(self.model.root) if node.limits is not None]
+        assert seen == {
+            self.model.path_of(self.model.root, node, b"") or b"/": (*node.limits, *self.model.below(node))
+            for node in limited
+        }
 
     def real(self, inode):
         row = read.inode_row(self.store, inode)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from cairnfs.errors import DiskFailedError, DiskFullError, NotLeaderError
+from cairnfs.master.counting import Counting
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.granting import Granting
 from cairnfs.master.membership import Membership
@@ -28,13 +29,21 @@ class Background:
     """Starts the timers."""
 
     def __init__(
-        self, reign: Reign, *, membership: Membership, granting: Granting, repairing: Repairing, garbage: Garbage
+        self,
+        reign: Reign,
+        *,
+        membership: Membership,
+        granting: Granting,
+        repairing: Repairing,
+        garbage: Garbage,
+        counting: Counting,
     ) -> None:
         self._reign = reign
         self._membership = membership
         self._granting = granting
         self._repairing = repairing
         self._garbage = garbage
+        self._counting = counting
 
     def start(self) -> None:
         """Begin. They end with the nursery."""
@@ -45,6 +54,7 @@ class Background:
         self._every(beat_s, self._sweep, "trash")
         self._every(60 * beat_s, self._trim, "log")
         self._every(60 * beat_s, self._forget_clients, "clients")
+        self._every(60 * beat_s, self._counting.let_go, "quotas")
 
     def _every(self, period_s: float, job: Callable[[], Awaitable[None]], name: str) -> None:
         self._reign.start(lambda: self._run(period_s, job, name), name=name)
