@@ -3,7 +3,7 @@
 Each scene is told by its docstring as Goal and Method; `cairn sim ablate` and the tests play every scene both ways.
 """
 
-from cairnfs.sim.scenes import belonging, disks, keeping, orders, raises, reads
+from cairnfs.sim.scenes import belonging, disks, keeping, orders, quotas, raises, reads
 from cairnfs.sim.stage import Scene
 
 SCENES: dict[str, Scene] = {
@@ -42,6 +42,7 @@ SCENES: dict[str, Scene] = {
         belonging.notice_rollback,
         disks.trash_before_unlink,
         belonging.remember_results,
+        quotas.hold_quotas,
         disks.tell_lost_writes,
         disks.verify_on_read,
         disks.place_tag,
