@@ -360,3 +360,12 @@ def test_without_limits_above_nothing_stays_counted(tree):
         after = tree.ask(UncountFolders(after=after, limit=2)).last
         assert check(tree.store) == []
     assert tree.store.count("usage") == 0
+
+
+def test_what_is_in_the_trash_stays_counted_and_comes_back_at_once(tree):
+    tree.do(MakeFolder, path=b"/q/a/b", parents=True)
+    tree.counted(SetQuota, path=b"/q", files=9)
+    tree.do(Delete, path=b"/q/a", recursive=True)
+    tree.ask(UncountFolders())
+    tree.do(Undelete, path=b"/q/a")
+    assert tree.used() == (2, 0)

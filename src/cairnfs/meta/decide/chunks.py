@@ -75,7 +75,7 @@ def add_chunk(view: MetaRead, command: AddChunk, choice: Choice) -> Decision[Chu
     if (command.index + 1) * chunk_bytes(view) > FILE_BYTES_MAX:
         raise FileTooLargeError(path=f"inode {command.inode}")
     # It is made for one byte at least; a hole below the file's end is counted already.
-    more = max(file.length, command.index * chunk_bytes(view) + 1) - size_of(file, chunk_bytes(view))
+    more = command.index * chunk_bytes(view) + 1 - size_of(file, chunk_bytes(view))
     check_room(view, file.parent, choice, size_bytes=more)
     if choice.placement is None:
         raise TooFewCopiesError(what="a new chunk", have=0, need=1)
