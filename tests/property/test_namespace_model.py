@@ -10,12 +10,13 @@ chunk's content is a number that is new with each opening; the real side keeps t
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
+from tests.property.quota_rules import Quotas, refuse
 from tests.property.tree_model import Model, Node, Refused, copied
 from tests.unit.meta.support import EPOCH, GEOMETRY, Caller, new_store
 
 from cairnfs.errors import CairnError, ChunkOpenError, NotCountedError, QuotaError
-from cairnfs.meta import log, read, read_quotas
+from cairnfs.meta import log, read
 from cairnfs.meta.apply import apply
 from cairnfs.meta.check import check
 from cairnfs.meta.commands import (
@@ -29,7 +30,6 @@ from cairnfs.meta.commands import (
     TakeHandle,
     UncountFolders,
 )
-from cairnfs.meta.tables import get_entry
 from cairnfs.wire.common import Kind
 from cairnfs.wire.namespace import (
     CreateFile,
@@ -45,7 +45,6 @@ from cairnfs.wire.namespace import (
     Truncate,
     Undelete,
 )
-from cairnfs.wire.quotas import ClearQuota, SetQuota
 
 CHUNK = GEOMETRY.chunk_bytes
 NAMES = [b"a", b"b", b"c", b"d"]
@@ -57,11 +56,7 @@ old_paths = st.one_of(numbers, numbers, numbers, st.lists(st.sampled_from(NAMES)
 new_paths = st.tuples(numbers, st.sampled_from(NAMES))
 
 
-def refuse():
-    raise Refused("QuotaError")
-
-
-class Namespace(RuleBasedStateMachine):
+class Namespace(Quotas):
     def __init__(self):
         super().__init__()
         self.caller = Caller()
@@ -117,21 +112,6 @@ class Namespace(RuleBasedStateMachine):
             while self.caller.ask(CountFolders(top=result.folder, limit=2)).more:
                 pass
         return result
-
-    def measure(self):
-        """Tell the model what each file counts for now; the sums and limits are its own."""
-        self.model.sizes = {}
-        self.measure_below(self.model.root, 1)
-        trash = read.trash_listing(self.store, trash_s=0).entries
-        for (_, node), entry in zip(self.model.trash, trash, strict=True):
-            self.measure_below(node, entry.inode)
-
-    def measure_below(self, node, inode):
-        row = read.inode_row(self.store, inode)
-        if node.kind is Kind.FILE:
-            self.model.sizes[id(node)] = max(row.length, (row.chunks - 1) * CHUNK)
-        for name, child in node.children.items():
-            self.measure_below(child, get_entry(self.store, inode, name)[0])
 
     @rule(path=new_paths)
     def make_folder(self, path):
@@ -212,36 +192,6 @@ class Namespace(RuleBasedStateMachine):
 
         self.both(SetReplicas, on_model, path=path, replicas=replicas, recursive=True)
 
-    # ---- quotas
-
-    def limited(self, drawn):
-        """Return the folder that a path means, links followed."""
-        node = self.model.root if drawn == 0 else self.model.there(self.meant(drawn))[2]
-        return self.model.root if node.kind is Kind.SYMLINK else node
-
-    @rule(path=old_paths, files=st.none() | st.integers(0, 14), chunks=st.none() | st.integers(0, 6))
-    def set_quota(self, path, files, chunks):
-        size = None if chunks is None else chunks * CHUNK
-
-        def on_model():
-            node = self.limited(path)
-            if node.kind is not Kind.FOLDER:
-                raise Refused("NotFolderError")
-            old_files, old_size = node.limits or (None, None)
-            limits = old_files if files is None else files, old_size if size is None else size
-            if limits == (None, None):
-                raise Refused("BadRequestError")
-            node.limits = limits
-
-        self.both(SetQuota, on_model, path=b"/" if path == 0 else self.meant(path), files=files, size_bytes=size)
-
-    @rule(path=old_paths)
-    def clear_quota(self, path):
-        def on_model():
-            self.limited(path).limits = None
-
-        self.both(ClearQuota, on_model, path=b"/" if path == 0 else self.meant(path))
-
     # ---- chunks
 
     @rule(number=numbers, index=st.integers(0, 3))
@@ -271,15 +221,6 @@ class Namespace(RuleBasedStateMachine):
             )
             self.caller.ask(opened)
         self.contents[handle] = self.written
-
-    def has_room(self, node, size):
-        """Return whether a file may grow so far."""
-        self.measure()
-        try:
-            self.model.grow((self.model.folder_of(node), 0, size - self.model.sizes[id(node)]))
-        except Refused:
-            return False
-        return True
 
     def copy(self, inode, index, old, row):
         new = self.caller.ask(TakeHandle()).handle
@@ -367,17 +308,6 @@ class Namespace(RuleBasedStateMachine):
         assert [(one.path, self.real(one.inode)) for one in trash] == [
             (path, self.seen(node)) for path, node in self.model.trash
         ]
-
-    @invariant()
-    def usage_is_exact(self):
-        self.measure()
-        seen = {one.path: (one.files, one.size_bytes, one.used_files, one.used_bytes)
-                for one in read_quotas.quotas(self.store).quotas}  # fmt: skip
-        limited = [node for node in self.model.nodes(self.model.root) if node.limits is not None]
-        assert seen == {
-            self.model.path_of(self.model.root, node, b"") or b"/": (*node.limits, *self.model.below(node))
-            for node in limited
-        }
 
     def real(self, inode):
         row = read.inode_row(self.store, inode)

@@ -34,8 +34,8 @@ SLICE = 2000
 """Replicas of one server looked at in one step."""
 BATCH = 100
 """Replicas in one order, and judged without a pause: about 1 ms in which nobody else is served."""
-MANY = SLICE // 4
-"""Deleted in one slice: there is more to do than a server each heartbeat."""
+MANY = 4
+"""Where more than such a part of a slice was garbage, there is more to do than one server each heartbeat."""
 
 
 class Why(StrEnum):
@@ -62,8 +62,9 @@ class Doomed:
 class Garbage:
     """Looks at one server at a time."""
 
-    def __init__(self, reign: Reign, is_safe: Callable[[], bool]) -> None:
+    def __init__(self, reign: Reign, is_safe: Callable[[], bool], *, slice_max: int = SLICE) -> None:
         self._reign = reign
+        self._slice = slice_max
         self._is_safe = is_safe
         self._cursor: dict[ServerId, int] = {}
         self._turn = 0
@@ -107,7 +108,7 @@ class Garbage:
             for handle, row in [] if self._reign.holds_newer else excess:
                 await self._leave(session, handle, row)
             # Where one server has much garbage the others have, too: all get their turn at once.
-            if deleted < MANY:
+            if deleted < self._slice // MANY:
                 break
         await self._forget_purged()
 
@@ -119,7 +120,7 @@ class Garbage:
         start = self._cursor.get(session.server, 0)
         if start >= len(handles):
             start = 0
-        some = handles[start : start + SLICE]
+        some = handles[start : start + self._slice]
         doomed: list[Doomed] = []
         excess: list[tuple[ChunkHandle, ChunkRow]] = []
         for first in range(0, len(some), BATCH):
@@ -138,7 +139,7 @@ class Garbage:
         for first in range(0, len(allowed), BATCH):
             deleted += await self._delete(session, allowed[first : first + BATCH])
         # The next slice has moved up by as many: whoever stepped over them would pass every other slice by.
-        self._cursor[session.server] = start + SLICE - deleted
+        self._cursor[session.server] = start + self._slice - deleted
         return deleted, excess
 
     def _judge(self, view: MetaRead, session: Session, handle: ChunkHandle) -> Doomed | ChunkRow | None:
