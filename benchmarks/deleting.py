@@ -33,7 +33,7 @@ POLL_S = 0.5
 BYTES = 1000
 
 
-async def make(address: str, files: int) -> None:
+async def make(address: str, files: int, copies: int) -> None:
     """Write the tree."""
     fs = await cairnfs.aio.connect(address)
     numbers = iter(range(files))
@@ -43,6 +43,7 @@ async def make(address: str, files: int) -> None:
             await fs.write_bytes(f"/tree/{number // IN_FOLDER}/{number}", bytes(BYTES))
 
     try:
+        await fs.set_replicas("/", copies)
         for number in range(-(-files // IN_FOLDER)):
             await fs.makedirs(f"/tree/{number}", exist_ok=True)
         await asyncio.gather(*(writer() for _ in range(WRITERS)))
@@ -109,9 +110,9 @@ def timed(job: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def measure(cluster: ProcessCluster, files: int) -> dict[str, float]:
+def measure(cluster: ProcessCluster, files: int, copies: int) -> dict[str, float]:
     """Make the tree, delete it, and return the figures."""
-    facts = {"make_s": timed(lambda: asyncio.run(make(cluster.address, files)))}
+    facts = {"make_s": timed(lambda: asyncio.run(make(cluster.address, files, copies)))}
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     other = multiprocessing.get_context("spawn").Process(target=foreground, args=(theirs, cluster.address), daemon=True)
     other.start()
@@ -156,9 +157,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"replicas": args.copies, "replica_trash_s": args.replica_trash, "recent_creations_max": 10**9}
+        settings = {"replica_trash_s": args.replica_trash, "recent_creations_max": 10**9}
         with ProcessCluster(folder, chunkservers=args.servers, master_settings=settings) as cluster:
-            found = measure(cluster, int(args.files))
+            found = measure(cluster, int(args.files), args.copies)
     facts = {"files": int(args.files), "servers": args.servers, "copies": args.copies, **found}
     if args.json:
         print(json.dumps({name: round(value, 4) for name, value in facts.items()}))
