@@ -63,6 +63,8 @@ WRITE_STALL_S = 30.0
 NAME_BYTES_MAX = 255
 PATH_BYTES_MAX = 4096
 SYMLINKS_MAX = 40
+QUOTAS_MAX = 10_000
+"""Folders with limits: a picture of the cluster looks at all of them."""
 LIST_PAGE_MAX = 1000
 """Entries of a listing in one answer."""
 XATTR_BYTES_MAX = 64 * KIB

@@ -86,6 +86,8 @@ class Safeguards:
     """Rule 22: a deleted replica lies in the trash for a while."""
     remember_results: bool = True
     """Contract 1: a retried request gets the first result."""
+    hold_quotas: bool = True
+    """docs/QUOTAS.md: a folder with a hard limit does not grow above it."""
     tell_lost_writes: bool = True
     """Contract 5: the record of a chunk says since when unsynced writes may be gone, and a sync from before fails."""
     verify_on_read: bool = True

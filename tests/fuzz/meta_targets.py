@@ -11,7 +11,7 @@ from tests.unit.meta.support import Caller, DictStore
 
 from cairnfs.checksum import crc32c
 from cairnfs.errors import FormatError
-from cairnfs.meta import dump, log, records, servers, tables
+from cairnfs.meta import dump, log, quotas, records, servers, tables
 from cairnfs.wire.namespace import MakeFolder
 
 KINDS = typing.get_args(records.Record)
@@ -24,6 +24,8 @@ ROWS = {
     tables.ClientRow: tables.decode_client,
     servers.ServerRow: servers.decode_server,
     tables.LogState: tables.decode_log_state,
+    quotas.QuotaRow: quotas.decode_quota,
+    quotas.UsageRow: quotas.decode_usage,
 }
 REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What a row that is none ends with: these bytes are from our own store, and a wrong one is found by `check`."""

@@ -10,15 +10,26 @@ chunk's content is a number that is new with each opening; the real side keeps t
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
+from tests.property.quota_rules import Quotas, refuse
 from tests.property.tree_model import Model, Node, Refused, copied
 from tests.unit.meta.support import EPOCH, GEOMETRY, Caller, new_store
 
-from cairnfs.errors import CairnError, ChunkOpenError
+from cairnfs.errors import CairnError, ChunkOpenError, NotCountedError, QuotaError
 from cairnfs.meta import log, read
 from cairnfs.meta.apply import apply
 from cairnfs.meta.check import check
-from cairnfs.meta.commands import AddChunk, CloseChunk, CopyChunk, ExpireTrash, OpenChunk, PurgeDone, TakeHandle
+from cairnfs.meta.commands import (
+    AddChunk,
+    CloseChunk,
+    CopyChunk,
+    CountFolders,
+    ExpireTrash,
+    OpenChunk,
+    PurgeDone,
+    TakeHandle,
+    UncountFolders,
+)
 from cairnfs.wire.common import Kind
 from cairnfs.wire.namespace import (
     CreateFile,
@@ -45,7 +56,7 @@ old_paths = st.one_of(numbers, numbers, numbers, st.lists(st.sampled_from(NAMES)
 new_paths = st.tuples(numbers, st.sampled_from(NAMES))
 
 
-class Namespace(RuleBasedStateMachine):
+class Namespace(Quotas):
     def __init__(self):
         super().__init__()
         self.caller = Caller()
@@ -54,6 +65,7 @@ class Namespace(RuleBasedStateMachine):
         self.contents = {}
         self.written = 0
         self.last = None
+        self.uncounted = 0
 
         for path in (b"/a", b"/a/b", b"/b"):
             self.both(MakeFolder, lambda path=path: self.model.put(path, Node(Kind.FOLDER, 0o755, 0)), path=path)
@@ -81,16 +93,24 @@ class Namespace(RuleBasedStateMachine):
 
     def both(self, kind, on_model, **fields):
         request = kind(once=self.caller.once(max(1, self.caller.sequence - 3)), **fields)
+        self.measure()
         try:
             expected = on_model()
         except Refused as refused:
             expected = refused
-        result = self.caller.result(request)
+        result = self.asked(request)
         self.last = (request, result)
         if isinstance(expected, Refused):
             assert type(result).__name__ == str(expected), (request, result, expected)
             return None
         assert not isinstance(result, CairnError), (request, result)
+        return result
+
+    def asked(self, request):
+        """As the master does it: what must be counted first is counted, step by step."""
+        while isinstance(result := self.caller.result(request), NotCountedError):
+            while self.caller.ask(CountFolders(top=result.folder, limit=2)).more:
+                pass
         return result
 
     @rule(path=new_paths)
@@ -141,8 +161,12 @@ class Namespace(RuleBasedStateMachine):
         except Refused:
             return
         real = self.model.real_path(folder, name)
-        self.model.trash = [one for one in self.model.trash if one[0] != real and not one[0].startswith(real + b"/")]
-        self.both(Purge, lambda: None, path=path)
+
+        def on_model():
+            trash = self.model.trash
+            self.model.trash = [one for one in trash if one[0] != real and not one[0].startswith(real + b"/")]
+
+        self.both(Purge, on_model, path=path)
 
     @rule(path=old_paths, mode=st.sampled_from([0o600, 0o755]))
     def change_mode(self, path, mode):
@@ -176,9 +200,14 @@ class Namespace(RuleBasedStateMachine):
         node, inode = self.file(number)
         if node is None:
             return
+        found = read.find_chunks(self.store, inode, index, 1)
+        end = max(read.inode_row(self.store, inode).length, index * CHUNK + 1)
+        if not found and not self.has_room(node, end):
+            refused = self.caller.result(AddChunk(inode=inode, index=index), self.caller.placement(1, 2, 3))
+            assert isinstance(refused, QuotaError), refused
+            return
         self.written += 1
         node.chunks[index] = self.written
-        found = read.find_chunks(self.store, inode, index, 1)
         if not found:
             reply = self.caller.ask(AddChunk(inode=inode, index=index), self.caller.placement(1, 2, 3))
             self.contents[reply.handle] = self.written
@@ -206,7 +235,9 @@ class Namespace(RuleBasedStateMachine):
     @rule(number=numbers, chunks=st.integers(0, 3))
     def truncate(self, number, chunks):
         node, inode = self.file(number)
-        if node is not None:
+        if node is not None and not self.has_room(node, chunks * CHUNK):
+            self.both(Truncate, refuse, inode=inode, length=chunks * CHUNK)
+        elif node is not None:
             node.chunks = {index: content for index, content in node.chunks.items() if index < chunks}
             self.both(Truncate, lambda: None, inode=inode, length=chunks * CHUNK)
 
@@ -223,11 +254,13 @@ class Namespace(RuleBasedStateMachine):
                 raise Refused("BadNameError")
             if folder is node or self.model.is_below(folder, node):
                 raise Refused("LoopError")
+            self.model.grow((folder, *self.model.total(node)))
             folder.children[name] = copied(node)
 
         request = Snapshot(source=source, target=copy, once=self.caller.once(max(1, self.caller.sequence - 3)))
+        self.measure()
         for _ in range(2):
-            result = self.caller.result(request)
+            result = self.asked(request)
             if not isinstance(result, ChunkOpenError):
                 break
             self.seal(result.chunks)
@@ -261,6 +294,7 @@ class Namespace(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 6))
     def sweep(self, limit):
         self.caller.ask(ExpireTrash(before_ns=0, limit=limit))
+        self.uncounted = self.caller.ask(UncountFolders(after=self.uncounted, limit=limit)).last
         gone = [handle for handle, _ in read.each_purged(self.store)]
         self.caller.ask(PurgeDone(handles=gone))
 

@@ -21,6 +21,7 @@ from cairnfs.chunkserver.format import (
 )
 from cairnfs.chunkserver.journal import Entry, Journal
 from cairnfs.chunkserver.latency import Latency
+from cairnfs.chunkserver.moves import Moves
 from cairnfs.chunkserver.records import pack_header_record
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.env import Clock, Disk, Files
@@ -93,6 +94,7 @@ class DataDisk:
         self.on_failed: Callable[[DataDisk], None] = lambda _: None
         self.journal = Journal(run=self.run, files=disk.files, disk_id=self.disk_id, segment_bytes=policy.segment_bytes)
         self._disk = disk
+        self.moves = Moves(self.run, disk.files)
 
     @property
     def room_bytes(self) -> int:

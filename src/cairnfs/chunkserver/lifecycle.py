@@ -19,7 +19,7 @@ from cairnfs.chunkserver.format import (
     sum_name,
 )
 from cairnfs.chunkserver.records import pack_gone_record
-from cairnfs.chunkserver.recovery import Found, move_replica
+from cairnfs.chunkserver.recovery import Found
 from cairnfs.chunkserver.replica import Replica
 from cairnfs.chunkserver.slots import SlotTable
 from cairnfs.env import Files
@@ -158,7 +158,7 @@ async def remove(disk: DataDisk, replica: Replica, *, wall_ns: int, quarantine: 
         target = f"{QUARANTINE if quarantine else TRASH}/{wall_ns}-{format_handle(replica.handle)}"
         try:
             await entry.wait()
-            await disk.run(lambda: move_replica(disk.files, replica.handle, target))
+            await disk.moves.move(replica.handle, target)
             if not quarantine and not disk.policy.safeguards.trash_before_unlink:
                 await disk.run(lambda: empty_trash(disk.files, before_ns=wall_ns))
         finally:

@@ -33,6 +33,7 @@ from cairnfs.chunkserver.format import (
     unpack_header,
     unpack_slot,
 )
+from cairnfs.chunkserver.moves import move_replicas
 from cairnfs.chunkserver.replay import Replayed, Replays, read_journal
 from cairnfs.env import File, Files
 from cairnfs.ids import NO_VERSION, ChunkHandle, ClusterId, Epoch, format_handle
@@ -167,11 +168,11 @@ class _Recovery:
 
     def _quarantine(self, handle: ChunkHandle, why: str) -> None:
         self.result.damaged.append(f"{self.files.root}/{sum_name(handle)}: {why}; moved to {QUARANTINE}")
-        move_replica(self.files, handle, f"{QUARANTINE}/{self.wall_ns}-{format_handle(handle)}")
+        move_replicas(self.files, [(handle, f"{QUARANTINE}/{self.wall_ns}-{format_handle(handle)}")])
 
     def _finish_trash(self, handle: ChunkHandle) -> None:
         if self.files.exists(data_name(handle)) or self.files.exists(sum_name(handle)):
-            move_replica(self.files, handle, f"{TRASH}/{self.wall_ns}-{format_handle(handle)}")
+            move_replicas(self.files, [(handle, f"{TRASH}/{self.wall_ns}-{format_handle(handle)}")])
 
     def _size(self, name: str) -> int:
         if not self.files.exists(name):
@@ -272,16 +273,3 @@ def _verify_blocks(found: Found, data: File, slots: list[list[Slot]], block_byte
         found.length += fitting.length
         if fitting.length < block_bytes:
             return
-
-
-def move_replica(files: Files, handle: ChunkHandle, target: str) -> None:
-    """Rename both files of a replica to `target`.dat and .sum, durably. A job; repeating it is harmless."""
-    files.make_folder(target.rpartition("/")[0])
-    files.sync_folder(ROOT)
-    for name, kind in ((sum_name(handle), "sum"), (data_name(handle), "dat")):
-        if files.exists(name):
-            files.rename(name, f"{target}.{kind}")
-    # The new name first: a file with two names is found again, one with none is lost.
-    files.sync_folder(target.rpartition("/")[0])
-    if files.listing(replica_folder(handle)) or files.exists(replica_folder(handle)):
-        files.sync_folder(replica_folder(handle))

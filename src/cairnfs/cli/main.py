@@ -28,7 +28,7 @@ Exit codes:
   0  done                               4  no answer from master or chunkserver
   1  any other error                    5  something is in the way: exists, not empty,
   2  wrong usage                           a folder where a file should be
-  3  not found                          6  not now: too few copies, disk full, busy
+  3  not found                          6  not now: too few copies, disk or quota full, busy
   130 Ctrl-C, 141 reader went away      7  a server cannot start: settings, port, folder
 `cairn status`, `cairn fsck`: 0 healthy, 1 degraded, 2 data at risk. `cairn drain`, `cairn maintenance`: 1 needed.
 
@@ -68,6 +68,7 @@ COMMANDS = {
     "tail": Lazy(_IN + "content", "tail", "print the last lines, and follow"),
     "append": Lazy(_IN + "appending", "append", "append records, each whole or not at all"),
     "du": Lazy(_IN + "names", "du", "show how much a folder holds"),
+    "quota": Lazy(_IN + "quotas", "quota", "limit what folders may hold, and show how much they hold"),
     "df": Lazy(_IN + "health", "df", "show how much room the cluster has"),
     "chunks": Lazy(_IN + "chunks", "chunks", "show a file's chunks and their replicas"),
     "sim": Lazy(_IN + "sim", "sim", "simulate whole clusters from a seed"),
@@ -181,6 +182,8 @@ _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             of_conversation.BusyError,
             of_conversation.ShutdownError,
             of_chunks.NotReadableError,
+            of_namespace.QuotaError,
+            of_namespace.NotCountedError,
         ),
         NOT_NOW,
     ),

@@ -1,7 +1,7 @@
 """Pictures of the cluster: status, chunks, servers, counters. Used by the command line and the web page too."""
 
 from cairnfs.client.deadlines import timed
-from cairnfs.client.names import Names
+from cairnfs.client.quotas import QuotaCalls
 from cairnfs.client.stats import Space
 from cairnfs.ids import NO_SERVER, ChunkHandle, DiskId, ServerId
 from cairnfs.limits import DATA_CALL_S, META_CALL_S
@@ -23,7 +23,7 @@ from cairnfs.wire.status import (
 
 
 @timed
-class Admin(Names):
+class Admin(QuotaCalls):
     """What a client can ask about the cluster as a whole."""
 
     async def info(self) -> ClusterInfo:

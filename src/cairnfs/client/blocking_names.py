@@ -6,6 +6,7 @@ Each call takes `timeout`: the longest time in seconds, of an iteration for each
 from collections.abc import Iterator
 
 from cairnfs.client.blocking_hops import Hops
+from cairnfs.client.quotas import Quota
 from cairnfs.client.stats import DirEntry, Listing, Space, Stat, Trashed
 from cairnfs.ids import NO_SERVER
 from cairnfs.paths import AnyPath
@@ -170,6 +171,34 @@ class BlockingNames(Hops):
     def snapshot(self, source: AnyPath, target: AnyPath, *, timeout: float | None = None) -> Stat:
         """Copy a file or folder at once; chunks are shared until one side changes. GFS paper, section 3.4."""
         return self._run(lambda fs: fs.snapshot(source, target), timeout=timeout)
+
+    # ------------------------------------------------------------------ quotas
+
+    def set_quota(
+        self,
+        path: AnyPath,
+        *,
+        files: int | None = None,
+        size_bytes: int | None = None,
+        soft_files: int | None = None,
+        soft_bytes: int | None = None,
+        timeout: float | None = None,
+    ) -> Quota:
+        """Set limits of a folder for all below it; None leaves one as it is. Return them with the usage."""
+        limits = {"files": files, "size_bytes": size_bytes, "soft_files": soft_files, "soft_bytes": soft_bytes}
+        return self._run(lambda fs: fs.set_quota(path, **limits), timeout=timeout)
+
+    def clear_quota(self, path: AnyPath, *, timeout: float | None = None) -> None:
+        """Take all limits of a folder away; nothing happens if it has none."""
+        self._run(lambda fs: fs.clear_quota(path), timeout=timeout)
+
+    def quota(self, path: AnyPath, *, timeout: float | None = None) -> Quota | None:
+        """Return the limits and the usage of a folder; None if it has no limits of its own."""
+        return self._run(lambda fs: fs.quota(path), timeout=timeout)
+
+    def quotas(self, path: AnyPath | None = None, *, timeout: float | None = None) -> list[Quota]:
+        """Return those that hold for what is at `path`, its own first, then those of folders above; None: all."""
+        return self._run(lambda fs: fs.quotas(path), timeout=timeout)
 
     # ------------------------------------------------------------------ the cluster
 

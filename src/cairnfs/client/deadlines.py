@@ -20,7 +20,7 @@ T = TypeVar("T")
 _READS = {
     "cat", "chunk_table", "complete", "connect", "counters", "data", "data_ranges", "deletions", "du", "exists",
     "free", "glob", "info", "isdir", "isfile", "islink", "listdir", "ls", "lstat", "pread", "pread_stale",
-    "preadinto", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "realpath",
+    "preadinto", "quota", "quotas", "read", "read_bytes", "read_text", "readinto", "readline", "readlink", "realpath",
     "record_batches", "records", "replica_info", "restored_ns", "scandir", "server_counters", "size", "stat",
     "status", "trash", "wait_longer", "walk",
 }  # fmt: skip

@@ -4,7 +4,8 @@ import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cairnfs.errors.base import CairnError
+from cairnfs.errors.base import CairnError, Retry
+from cairnfs.ids import InodeId
 
 
 @dataclass(eq=False, kw_only=True)
@@ -128,6 +129,40 @@ class UnsureError(CairnError):
 
     def __str__(self) -> str:
         return f"{self.what} may or may not have happened: its result is no longer known"
+
+
+@dataclass(eq=False, kw_only=True)
+class QuotaError(PathError):
+    """A folder would hold more than its quota allows; `path` is that folder. Nothing was changed."""
+
+    code = 2013
+    number = errno.EDQUOT
+    phrase = "quota exceeded"
+    hint = "delete something below that folder (the trash does not count), or raise the limit with `cairn quota set`"
+    what: str
+    """What there would be too much of: "files" (folders and symlinks count, too) or "bytes"."""
+    limit: int
+    used: int
+    more: int
+    """What was asked for."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.phrase}: {self.path} may hold {self.limit} {self.what}, holds {self.used}, "
+            f"and {self.more} more were asked for"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class NotCountedError(CairnError):
+    """What is below a folder must be counted first, step by step: the master does that. Nothing happened."""
+
+    code = 2014
+    retry = Retry.LATER
+    folder: InodeId
+
+    def __str__(self) -> str:
+        return f"what is below the folder with inode {self.folder} is still being counted"
 
 
 @dataclass(eq=False, kw_only=True)

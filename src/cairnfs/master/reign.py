@@ -150,6 +150,7 @@ class Reign:
             placement=placement,
             barrier=barrier,
             recalls=self.safeguards.remember_results,
+            holds_quotas=self.safeguards.hold_quotas,
         )
         epoch = self.epoch
         return decide.answer(await self.store.write(lambda txn: decide.execute(txn, command, choice, epoch=epoch)))

@@ -14,6 +14,7 @@ from cairnfs.errors import CairnError, FencePendingError, NotFoundError, TooFewC
 from cairnfs.ids import ChunkHandle, ChunkVersion, InodeId
 from cairnfs.limits import META_CALL_S
 from cairnfs.master.choosing import Choosing
+from cairnfs.master.counting import Counting
 from cairnfs.master.granting import Granting
 from cairnfs.master.locate import Locate
 from cairnfs.master.reign import Reign
@@ -58,13 +59,21 @@ class Namespace:
     """Answers `wire.namespace`."""
 
     def __init__(
-        self, reign: Reign, *, granting: Granting, choosing: Choosing, locate: Locate, snapshots: Snapshots
+        self,
+        reign: Reign,
+        *,
+        granting: Granting,
+        choosing: Choosing,
+        locate: Locate,
+        snapshots: Snapshots,
+        counting: Counting,
     ) -> None:
         self._reign = reign
         self._granting = granting
         self._choosing = choosing
         self._locate = locate
         self._snapshots = snapshots
+        self._counting = counting
         self._cut: dict[InodeId, dict[ChunkHandle, None]] = {}
         """Chunks that a truncation dropped and that may still be read by way of cached places."""
 
@@ -79,7 +88,7 @@ class Namespace:
         server.on(SetLength, self.set_length)
         server.on(Snapshot, self.snapshot)
         server.on(MakeFolder, self._plain("path"))
-        server.on(Rename, self._plain("old", "new"))
+        server.on(Rename, self.rename)
         server.on(Delete, self._plain("path"))
         server.on(Undelete, self.undelete)
         server.on(Purge, self._plain("path"))
@@ -248,11 +257,16 @@ class Namespace:
         check_path(request.target)
         return await self._snapshots.take(request)
 
+    async def rename(self, _peer: Peer, request: Rename, _incoming: Incoming) -> Status:
+        check_path(request.old)
+        check_path(request.new)
+        return await self._counting.execute(request)
+
     async def undelete(self, _peer: Peer, request: Undelete, _incoming: Incoming) -> Status:
         check_path(request.path)
         if request.to:
             check_path(request.to)
-        return await self._reign.execute(request)
+        return await self._counting.execute(request)
 
 
 def expires_before_ns(wall_ns: int, trash_s: float) -> int:

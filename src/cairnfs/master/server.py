@@ -13,6 +13,7 @@ from cairnfs.limits import Geometry
 from cairnfs.master.background import Background
 from cairnfs.master.balancing import Balancing
 from cairnfs.master.choosing import Choosing
+from cairnfs.master.counting import Counting
 from cairnfs.master.draining import Draining
 from cairnfs.master.exclusions import Exclusions
 from cairnfs.master.garbage import Garbage
@@ -29,6 +30,7 @@ from cairnfs.master.serve_locations import serve_locations
 from cairnfs.master.serve_membership import serve_membership
 from cairnfs.master.serve_namespace import Namespace
 from cairnfs.master.serve_operating import serve_operating
+from cairnfs.master.serve_quotas import serve_quotas
 from cairnfs.master.sessions import Known, Sessions
 from cairnfs.master.snapshot import Snapshots
 from cairnfs.master.status import StatusPage
@@ -151,11 +153,15 @@ class Master:
         choosing = Choosing(reign)
         membership = Membership(reign, granting)
         locate = Locate(reign, granting, raising, choosing, membership)
-        snapshots = Snapshots(reign, raising)
+        counting = Counting(reign)
+        snapshots = Snapshots(reign, raising, counting)
         repairing = Repairing(reign, raising, choosing)
         garbage = Garbage(reign, repairing.is_safe)
         balancing = Balancing(reign, repairing, garbage)
-        Namespace(reign, granting=granting, choosing=choosing, locate=locate, snapshots=snapshots).serve(server)
+        Namespace(
+            reign, granting=granting, choosing=choosing, locate=locate, snapshots=snapshots, counting=counting
+        ).serve(server)
+        serve_quotas(server, reign, counting)
         serve_locations(server, locate)
         serve_membership(server, reign, membership, locate)
         StatusPage(reign, repairing, balancing, garbage).serve(server)
@@ -168,6 +174,7 @@ class Master:
             repairing=repairing,
             balancing=balancing,
             garbage=garbage,
+            counting=counting,
         ).start()
         return server
 

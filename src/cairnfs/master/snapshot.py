@@ -10,6 +10,7 @@ import logging
 
 from cairnfs.errors import CairnError, ChunkOpenError, NoCopyError, NotFoundError
 from cairnfs.ids import ChunkHandle
+from cairnfs.master.counting import Counting
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.tasks import gather_settled
@@ -24,8 +25,9 @@ AT_ONCE = 32
 class Snapshots:
     """Answers Snapshot."""
 
-    def __init__(self, reign: Reign, raising: Raising) -> None:
+    def __init__(self, reign: Reign, raising: Raising, counting: Counting) -> None:
         self._reign = reign
+        self._counting = counting
         self._raising = raising
 
     async def take(self, request: Snapshot) -> Status:
@@ -38,7 +40,7 @@ class Snapshots:
         deadline_s = self._reign.now_s() + self._reign.config.snapshot_deadline_s
         while True:  # ends at the deadline
             try:
-                return await self._reign.execute(request)
+                return await self._counting.execute(request)
             except ChunkOpenError as error:
                 open_chunks = [ChunkHandle(handle) for handle in error.chunks]
             left_s = deadline_s - self._reign.now_s()

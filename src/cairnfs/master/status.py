@@ -10,7 +10,7 @@ from cairnfs.master.garbage import Garbage
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
 from cairnfs.master.sessions import Health
-from cairnfs.meta import read
+from cairnfs.meta import read, read_quotas
 from cairnfs.paths import check_path
 from cairnfs.rpc.payload import Incoming
 from cairnfs.rpc.server import Peer, Server
@@ -66,10 +66,12 @@ class StatusPage:
         reign = self._reign
         with reign.store.read() as view:
             counts = read.counts(view)
+            quota_warnings = read_quotas.warnings(view)
         seen = self._repairing.census
         warnings = [reign.rolled_back] if reign.rolled_back else []
         warnings += self._garbage.warnings()
         warnings += self._strangers()
+        warnings += quota_warnings
         return ClusterStatus(
             cluster=reign.identity.cluster,
             epoch=reign.epoch,

@@ -7,6 +7,7 @@ from collections import Counter
 
 from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId
 from cairnfs.meta import log
+from cairnfs.meta.quotas import chunk_bytes, decode_usage, each_quota, get_quota, size_of
 from cairnfs.meta.read import each_chunk, each_purged
 from cairnfs.meta.tables import (
     CHUNKS_OF,
@@ -15,12 +16,14 @@ from cairnfs.meta.tables import (
     ENTRY,
     INODES,
     KINDS,
+    QUOTAS,
     SHARED,
     TRASH,
     TRASH_PATHS,
     U64,
     U64X2,
     U64X3,
+    USAGE,
     ChunkRow,
     InodeRow,
     decode_inode,
@@ -54,6 +57,7 @@ def check(view: MetaRead) -> list[str]:
         *_check_counters(view, inodes),
         *log.verify(view),
         *_check_trash(view),
+        *_check_usage(view, inodes),
     ]
 
 
@@ -186,3 +190,42 @@ def _check_trash(view: MetaRead) -> list[str]:
     rows = [(path_hash(decode_trash(value).path), *U64X2.unpack(raw)) for raw, value in view.scan(TRASH)]
     listed = [U64X3.unpack(raw) for raw, _ in view.scan(TRASH_PATHS)]
     return [] if sorted(rows) == listed else ["11: trash and trash_paths disagree"]
+
+
+def _check_usage(view: MetaRead, inodes: Inodes) -> list[str]:
+    """Invariants 12 and 13, against a walk: what is below each folder, added up from its parts."""
+    counted = {InodeId(U64.unpack(raw)[0]): decode_usage(value) for raw, value in view.scan(USAGE)}
+    if not counted and not view.count(QUOTAS):
+        return []
+    doomed = {InodeId(U64.unpack(raw)[0]) for raw, _ in view.scan(DOOMED)}
+    below: dict[InodeId, tuple[int, int]] = {}
+    faults: list[str] = []
+    chunk = chunk_bytes(view)
+    for inode, row in inodes.items():
+        above, top = _above(inode, inodes)
+        if top in doomed:
+            counted.pop(inode, None)
+            continue
+        size = size_of(row, chunk)
+        for folder in above:
+            files, size_bytes = below.get(folder, (0, 0))
+            below[folder] = (files + 1, size_bytes + size)
+        if row.kind is Kind.FOLDER and inode not in counted and row.parent in counted:
+            faults.append(f"12: folder {inode} is not counted, but {row.parent} above it is")
+        if get_quota(view, inode) is not None and inode not in counted:
+            faults.append(f"12: folder {inode} has limits, but is not counted")
+    for inode, usage in counted.items():
+        if (usage.files, usage.size_bytes) != below.get(inode, (0, 0)):
+            faults.append(f"13: {below.get(inode, (0, 0))} files and bytes are below {inode}, but it says {usage}")
+    return faults + [f"13: limits of inode {inode}, which is not there" for inode, _ in each_quota(view)
+                     if inode not in inodes]  # fmt: skip
+
+
+def _above(inode: InodeId, inodes: Inodes) -> tuple[list[InodeId], InodeId]:
+    """Return the folders above an inode, and the last of them; a circle ends (invariant 2 names it)."""
+    above: list[InodeId] = []
+    top = inode
+    while (parent := inodes[top].parent) in inodes and parent not in above:
+        above.append(parent)
+        top = parent
+    return above, top

@@ -204,6 +204,29 @@ class AcceptRestore(Command[Done], kw_only=True):
     """
 
 
+class Counted(Reply):
+    """How many folders a step counted, or let go. `more`: call again."""
+
+    folders: int
+    more: bool
+    last: InodeId = InodeId(0)
+    """Where UncountFolders goes on."""
+
+
+class CountFolders(Command[Counted], kw_only=True):
+    """Count what is below the folder `top`, those in it first: about `limit` inodes in one step. docs/QUOTAS.md."""
+
+    top: InodeId
+    limit: int = 500
+
+
+class UncountFolders(Command[Counted], kw_only=True):
+    """Look at the next counted folders, and let go those for which no limit holds any more."""
+
+    after: InodeId = InodeId(0)
+    limit: int = 200
+
+
 class ForgetClients(Command[Forgotten], kw_only=True):
     """Forget results of clients not heard since `before_ns`, and clients not heard since `removed_before_ns`."""
 

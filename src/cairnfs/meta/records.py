@@ -282,6 +282,37 @@ class RestoreAccepted(Part, tag=41):
     now_ns: int
 
 
+# ------------------------------------------------------------------ quotas
+
+
+class QuotaSet(Part, tag=50):
+    """The limits of a folder are these from now on; it is counted by now."""
+
+    inode: InodeId
+    files: int | None
+    size_bytes: int | None
+    soft_files: int | None
+    soft_bytes: int | None
+
+
+class QuotaCleared(Part, tag=51):
+    """A folder has no limits any more."""
+
+    inode: InodeId
+
+
+class FoldersCounted(Part, tag=52):
+    """(folder, files, bytes) each: what is below it, kept up to date from now on. Deepest folders first."""
+
+    folders: list[tuple[InodeId, int, int]]
+
+
+class FoldersUncounted(Part, tag=53):
+    """Not kept up to date any more, since neither these folders nor any above them have limits. Highest first."""
+
+    folders: list[InodeId]
+
+
 Record = (
     InodeMade
     | EntryMoved
@@ -310,4 +341,8 @@ Record = (
     | Tuned
     | Restored
     | RestoreAccepted
+    | QuotaSet
+    | QuotaCleared
+    | FoldersCounted
+    | FoldersUncounted
 )

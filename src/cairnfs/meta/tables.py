@@ -16,6 +16,7 @@
     servers      server u64                   ServerRow (servers.py)
     purged       handle u64                   PurgedRow            replicas to be deleted
     log          index u64                    see log.py
+    quotas, usage   folder u64                see quotas.py (with the invariants 12 and 13)
 
 Invariants (`check.check` looks for all of them):
     1. Every inode but the root hangs in exactly one place: one entry, the trash or the doomed; its row says where.
@@ -63,9 +64,10 @@ FORMAT = 1
 META, INODES, ENTRIES, CHUNKS_OF, CHUNKS = "meta", "inodes", "entries", "chunks_of", "chunks"
 SHARED, TRASH, TRASH_PATHS, DOOMED = "shared", "trash", "trash_paths", "doomed"
 RESULTS, CLIENTS, SERVERS, PURGED, LOG = "results", "clients", "servers", "purged", "log"
+QUOTAS, USAGE = "quotas", "usage"
 TABLES = (
     META, INODES, ENTRIES, CHUNKS_OF, CHUNKS, SHARED, TRASH, TRASH_PATHS, DOOMED,
-    RESULTS, CLIENTS, SERVERS, PURGED, LOG,
+    RESULTS, CLIENTS, SERVERS, PURGED, LOG, QUOTAS, USAGE,
 )  # fmt: skip
 
 IDENTITY_KEY, COUNTERS_KEY, LOG_KEY, RESTORED_KEY = b"identity", b"counters", b"log", b"restored"
@@ -220,8 +222,6 @@ _decode_format = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 KIND_CODES = {Kind.FILE: 1, Kind.FOLDER: 2, Kind.SYMLINK: 3}
 KINDS = {code: kind for kind, code in KIND_CODES.items()}
-
-# ------------------------------------------------------------------ keys
 
 key = U64.pack
 key2 = U64X2.pack

@@ -6,6 +6,7 @@
     orders          primary → members                  membership    chunkserver → master
     master_orders   master → chunkserver, and copies   status        pictures for people
     operating       client → master: decisions of people
+    quotas          client → master: limits of folders
 
 `frame` and `codec` turn messages into bytes. docs/PROTOCOL.md has the byte tables.
 """
@@ -22,6 +23,7 @@ from cairnfs.wire import (
     namespace,
     operating,
     orders,
+    quotas,
     status,
 )
 
@@ -36,5 +38,6 @@ MESSAGES: tuple[ModuleType, ...] = (
     master_orders,
     status,
     operating,
+    quotas,
 )
 """The modules whose Request and Reply classes are the protocol."""

@@ -31,7 +31,7 @@ class Stuck(Part):
     why: str
 
 
-class DrainPlan(Reply, tag=0x198):
+class DrainPlan(Reply, tag=0x1A8):
     """How far a server, or a disk of it, is from being of no use any more."""
 
     server: ServerId
@@ -59,7 +59,7 @@ class DrainPlan(Reply, tag=0x198):
     """False: of a disk nobody knows from here how much of its replicas is needed; counts are what its server says."""
 
 
-class Drain(Request[DrainPlan], tag=0x98):
+class Drain(Request[DrainPlan], tag=0xA8):
     """Empty a server, or a disk of it. Nothing is deleted from a server; a disk is emptied indeed.
 
     Errors: NoSuchServerError, BadRequestError (no such disk). Nothing was changed.
@@ -71,7 +71,7 @@ class Drain(Request[DrainPlan], tag=0x98):
     action: Action = Action.PLAN
 
 
-class MaintenancePlan(Reply, tag=0x199):
+class MaintenancePlan(Reply, tag=0x1A9):
     """What would be, and is, without the server."""
 
     server: ServerId
@@ -87,7 +87,7 @@ class MaintenancePlan(Reply, tag=0x199):
     """Some of those without another copy."""
 
 
-class Maintain(Request[MaintenancePlan], tag=0x99):
+class Maintain(Request[MaintenancePlan], tag=0xA9):
     """A server may be silent for `for_s` seconds from now on; 0 ends that; None only asks.
 
     Errors: NoSuchServerError; BadRequestError (longer than a week).
@@ -98,7 +98,7 @@ class Maintain(Request[MaintenancePlan], tag=0x99):
     for_s: float | None = None
 
 
-class Forget(Request[Done], tag=0x9B):
+class Forget(Request[Done], tag=0xAB):
     """A server will not come back: nobody waits for its report any more, and nothing is counted on it.
 
     Errors: NoSuchServerError; BadRequestError: it is live, or chunks have no other copy. Nothing was changed.
@@ -108,7 +108,7 @@ class Forget(Request[Done], tag=0x9B):
     server: ServerId
 
 
-class Speeds(Reply, tag=0x19A):
+class Speeds(Reply, tag=0x1AA):
     """Speeds in bytes a second as they hold now; 0: no limit."""
 
     repair_bytes_s: U63
@@ -120,7 +120,7 @@ class Speeds(Reply, tag=0x19A):
     """Copies under way."""
 
 
-class Tune(Request[Speeds], tag=0x9A):
+class Tune(Request[Speeds], tag=0xAA):
     """Change speeds while copies run; None: as it is; 0: as the master's settings say.
 
     Errors: BadRequestError (below 1 MB/s, which no copy would survive).

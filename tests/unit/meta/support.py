@@ -3,9 +3,11 @@
 from bisect import bisect_left, insort
 
 from cairnfs.config import ClusterConfig
+from cairnfs.errors import NotCountedError
 from cairnfs.ids import BootId, ChunkVersion, ClientId, ClusterId, Epoch, Sequence, ServerId
 from cairnfs.limits import Geometry
 from cairnfs.meta import tables
+from cairnfs.meta.commands import CountFolders
 from cairnfs.meta.decide import Choice, Placement, answer, execute
 from cairnfs.wire.common import Member, Once
 
@@ -91,6 +93,15 @@ class Caller:
 
     def ask(self, command, placement=None, barrier=None):
         return answer(self.result(command, placement, barrier))
+
+    def counted(self, kind, placement=None, **fields):
+        """A request with `once`, as the master carries it out: what must be counted first is."""
+        request = kind(once=self.once(), **fields)
+        while isinstance(result := self.result(request, placement), NotCountedError):
+            # Ends: each turn counts what the refusal names.
+            while self.ask(CountFolders(top=result.folder, limit=2)).more:
+                pass
+        return answer(result)
 
     def do(self, kind, placement=None, barrier=None, **fields):
         """A request with `once`."""

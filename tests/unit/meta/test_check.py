@@ -4,12 +4,14 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.meta.support import Caller
 
+from cairnfs.meta import quotas as q
 from cairnfs.meta import read
 from cairnfs.meta import tables as t
 from cairnfs.meta.check import check
 from cairnfs.meta.commands import CloseChunk
 from cairnfs.wire.common import Kind
 from cairnfs.wire.namespace import CreateFile, Delete, MakeFolder, Snapshot
+from cairnfs.wire.quotas import SetQuota
 
 
 @pytest.fixture
@@ -22,6 +24,7 @@ def store():
     caller.do(Snapshot, source=b"/a/f", target=b"/s")
     caller.do(CreateFile, path=b"/x")
     caller.do(Delete, path=b"/x")
+    caller.counted(SetQuota, path=b"/a", files=100)
     assert check(caller.store) == []
     return caller.store
 
@@ -63,6 +66,11 @@ BREAKS = {
     "9: members": lambda store: chunk(store, 2, members=[(1, 1), (1, 2)]),
     "10: counters": lambda store: counters(store, files=99),
     "log": lambda store: store.put("log", t.key(1), bytes(40)),
+    "12: folder below is not counted": lambda store: store.delete("usage", t.key(3)),
+    "12: folder with limits is not counted": lambda store: store.delete("usage", t.key(2)),
+    "13: files": lambda store: q.put_usage(store, 2, replace(q.get_usage(store, 2), files=2)),
+    "13: bytes": lambda store: q.put_usage(store, 2, replace(q.get_usage(store, 2), size_bytes=3)),
+    "13: limits of nothing": lambda store: store.put("quotas", t.key(99), t.encode(q.QuotaRow(files=1))),
     "11: trash paths": lambda store: store.delete("trash_paths", store.keys["trash_paths"][0]),
 }
 

@@ -3,16 +3,19 @@
 import asyncio
 
 import pytest
-from tests.unit.meta.support import EPOCH, GEOMETRY, NOW_NS, Caller
+from tests.unit.meta.support import EPOCH, GEOMETRY, NOW_NS, Caller, DictStore
 
 from cairnfs.config import ClusterConfig
 from cairnfs.env.lmdb_store import LmdbStore
-from cairnfs.errors import NotFoundError
+from cairnfs.errors import NotFoundError, QuotaError
 from cairnfs.ids import ClusterId
-from cairnfs.meta import read, tables
+from cairnfs.meta import read, read_quotas, tables
 from cairnfs.meta.check import check
+from cairnfs.meta.commands import CountFolders
 from cairnfs.meta.decide import execute
+from cairnfs.meta.dump import dump, load, parse
 from cairnfs.wire.namespace import CreateFile, MakeFolder, Rename
+from cairnfs.wire.quotas import SetQuota
 
 MAP_BYTES = 1 << 26
 
@@ -72,6 +75,43 @@ def test_a_job_that_breaks_leaves_nothing_of_its_command(tmp_path):
         with store.read() as view:
             assert read.listing(view, b"/").entries == []
             assert check(view) == []
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_store_from_before_quotas_takes_them_and_a_dump_carries_them(tmp_path):
+    """Goal: FORMAT stays 1. Method: a store whose file has neither table gets limits, is opened anew, and dumped."""
+
+    async def run():
+        caller = Caller()
+        store = await opened(tmp_path)
+        await store.write(
+            lambda txn: tables.initialise(
+                txn, cluster=ClusterId("c" * 32), geometry=GEOMETRY, config=ClusterConfig(), now_ns=NOW_NS
+            )
+        )
+        with store.read() as view:
+            assert not {"quotas", "usage"} & set(view.tables)
+        for command in (
+            MakeFolder(path=b"/a", once=caller.once()),
+            CountFolders(top=2),
+            SetQuota(path=b"/a", files=1, once=caller.once()),
+            CreateFile(path=b"/a/f", once=caller.once()),
+        ):
+            await store.write(lambda txn, c=command: execute(txn, c, caller.choice(), epoch=EPOCH))
+        await store.close()
+        store = await opened(tmp_path)
+        again = CreateFile(path=b"/a/g", once=caller.once())
+        refused = await store.write(lambda txn: execute(txn, again, caller.choice(), epoch=EPOCH))
+        assert isinstance(refused, QuotaError)
+        loaded = DictStore()
+        with store.read() as view:
+            shown = read_quotas.quotas(view)
+            load(loaded, parse(list(dump(view)), "here"))
+        assert check(loaded) == []
+        assert read_quotas.quotas(loaded) == shown
+        assert (shown.quotas[0].files, shown.quotas[0].used_files) == (1, 1)
         await store.close()
 
     asyncio.run(run())

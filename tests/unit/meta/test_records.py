@@ -6,6 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from cairnfs.meta import quotas as q
 from cairnfs.meta import records as r
 from cairnfs.meta import servers as s
 from cairnfs.meta import tables as t
@@ -46,6 +47,10 @@ SAMPLES = [
     r.Tuned(repair_bytes_s=50_000_000, cluster_bytes_s=0, balance_bytes_s=1),
     r.Restored(taken_ns=1_000, now_ns=2_000, epoch=1 << 21, next_inode=1 << 22, next_handle=1 << 23),
     r.RestoreAccepted(now_ns=3_000),
+    r.QuotaSet(inode=2, files=1_000, size_bytes=1 << 40, soft_files=900, soft_bytes=None),
+    r.QuotaCleared(inode=2),
+    r.FoldersCounted(folders=[(3, 1, 10), (2, 3, 1 << 33)]),
+    r.FoldersUncounted(folders=[2, 3]),
     t.Identity(
         format=1, cluster="0123456789abcdef" * 2, chunk_bytes=1 << 26, block_bytes=1 << 16, copies_min=2, made_ns=1
     ),
@@ -66,6 +71,8 @@ SAMPLES = [
     t.RestoredRow(
         taken_ns=1_000, restored_ns=2_000, epoch=1 << 21, next_inode=6, next_handle=11, log_index=5, accepted_ns=3_000
     ),
+    q.QuotaRow(files=1_000, size_bytes=1 << 40, soft_files=None, soft_bytes=1 << 39),
+    q.UsageRow(files=7, size_bytes=1 << 33),
     t.LogState(first=1, next=3, size_bytes=100, base_chain=0, chain=0xAABBCCDD),
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from cairnfs.meta import records
-from cairnfs.meta.apply import attributes, chunks, clients, files, folders, restores, servers, snapshots, trash
+from cairnfs.meta.apply import attributes, chunks, clients, files, folders, quotas, restores, servers, snapshots, trash
 from cairnfs.meta.views import MetaWrite
 
 _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
@@ -39,6 +39,10 @@ _APPLY: dict[type[records.Record], Callable[[MetaWrite, Any], None]] = {
     records.ClientForgotten: clients.client_forgotten,
     records.Restored: restores.restored,
     records.RestoreAccepted: restores.restore_accepted,
+    records.QuotaSet: quotas.quota_set,
+    records.QuotaCleared: quotas.quota_cleared,
+    records.FoldersCounted: quotas.folders_counted,
+    records.FoldersUncounted: quotas.folders_uncounted,
 }
 assert len(_APPLY) == len(get_args(records.Record)), "every kind of record has its function"
 

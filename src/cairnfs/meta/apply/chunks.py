@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from cairnfs.ids import NO_SERVER, NO_VERSION, ChunkHandle, ChunkVersion, InodeId
+from cairnfs.meta.quotas import put_file
 from cairnfs.meta.records import (
     ChunkAdded,
     ChunkClosed,
@@ -31,7 +32,6 @@ from cairnfs.meta.tables import (
     key3,
     put_chunk,
     put_counters,
-    put_inode,
     the_chunk,
     the_inode,
 )
@@ -51,7 +51,7 @@ def chunk_added(txn: MetaWrite, record: ChunkAdded) -> None:
     file = the_inode(txn, record.inode)
     assert file.kind is Kind.FILE, record
     if record.index >= file.chunks:
-        put_inode(txn, record.inode, replace(file, chunks=record.index + 1))
+        put_file(txn, record.inode, old=file, new=replace(file, chunks=record.index + 1))
 
 
 def chunk_opened(txn: MetaWrite, record: ChunkOpened) -> None:

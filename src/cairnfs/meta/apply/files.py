@@ -4,8 +4,9 @@ from msgspec.structs import replace
 
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, InodeId
 from cairnfs.meta.apply.chunks import release
+from cairnfs.meta.quotas import put_file
 from cairnfs.meta.records import ChunksDropped, LengthSet
-from cairnfs.meta.tables import CHUNKS_OF, U64, U64X2, key2, put_inode, the_inode
+from cairnfs.meta.tables import CHUNKS_OF, U64, U64X2, key2, the_inode
 from cairnfs.meta.views import MetaRead, MetaWrite
 from cairnfs.wire.common import Kind
 
@@ -14,13 +15,14 @@ def length_set(txn: MetaWrite, record: LengthSet) -> None:
     row = the_inode(txn, record.inode)
     assert row.kind is Kind.FILE, record
     mtime_ns = record.mtime_ns or row.mtime_ns
-    put_inode(txn, record.inode, replace(row, length=record.length, mtime_ns=mtime_ns, ctime_ns=record.ctime_ns))
+    after = replace(row, length=record.length, mtime_ns=mtime_ns, ctime_ns=record.ctime_ns)
+    put_file(txn, record.inode, old=row, new=after)
 
 
 def chunks_dropped(txn: MetaWrite, record: ChunksDropped) -> None:
     row = the_inode(txn, record.inode)
     drop_from(txn, record.inode, record.first, now_ns=record.now_ns, barrier=record.barrier)
-    put_inode(txn, record.inode, replace(row, chunks=chunks_below(txn, record.inode, record.first)))
+    put_file(txn, record.inode, old=row, new=replace(row, chunks=chunks_below(txn, record.inode, record.first)))
 
 
 def chunks_below(view: MetaRead, inode: InodeId, first: int) -> int:

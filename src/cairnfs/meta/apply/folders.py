@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from cairnfs.ids import InodeId
+from cairnfs.meta.quotas import UsageRow, amount_of, count, is_counted, link_amount, put_usage, unlink_amount
 from cairnfs.meta.records import EntryMoved, InodeMade
 from cairnfs.meta.tables import (
     ENTRIES,
@@ -43,12 +44,19 @@ def inode_made(txn: MetaWrite, record: InodeMade) -> None:
     put_counters(txn, replace(counted(counters, record.kind, 1), next_inode=InodeId(record.inode + 1)))
     put_inode(txn, record.inode, made_row(record))
     link(txn, record.parent, record.name, inode=record.inode, kind=record.kind, now_ns=record.now_ns)
+    if is_counted(txn, record.parent):
+        if record.kind is Kind.FOLDER:
+            put_usage(txn, record.inode, UsageRow())
+        count(txn, record.parent, files=1)
 
 
 def entry_moved(txn: MetaWrite, record: EntryMoved) -> None:
     row = the_inode(txn, record.inode)
+    amount = amount_of(txn, record.inode, row)
     unlink(txn, row, now_ns=record.now_ns)
+    unlink_amount(txn, row.parent, amount)
     link(txn, record.parent, record.name, inode=record.inode, kind=row.kind, now_ns=record.now_ns)
+    link_amount(txn, record.parent, amount)
     put_inode(txn, record.inode, replace(row, parent=record.parent, name=record.name, ctime_ns=record.now_ns))
 
 

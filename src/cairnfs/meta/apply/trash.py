@@ -8,12 +8,15 @@ from msgspec.structs import replace
 from cairnfs.ids import InodeId
 from cairnfs.meta.apply.files import drop_from
 from cairnfs.meta.apply.folders import counted, link, unlink
+from cairnfs.meta.quotas import amount_of, link_amount, unlink_amount
 from cairnfs.meta.records import Doomed, Purged, Trashed, Untrashed
 from cairnfs.meta.tables import (
     DOOMED,
     INODES,
+    QUOTAS,
     TRASH,
     TRASH_PATHS,
+    USAGE,
     TrashRow,
     decode_trash,
     encode,
@@ -35,6 +38,7 @@ NOWHERE = InodeId(0)
 def trashed(txn: MetaWrite, record: Trashed) -> None:
     row = the_inode(txn, record.inode)
     unlink(txn, row, now_ns=record.now_ns)
+    unlink_amount(txn, row.parent, amount_of(txn, record.inode, row))
     links = row.links if row.kind is Kind.FOLDER else 0
     gone = replace(row, parent=NOWHERE, name=b"", links=links, ctime_ns=record.now_ns)
     put_inode(txn, record.inode, gone)
@@ -52,6 +56,7 @@ def untrashed(txn: MetaWrite, record: Untrashed) -> None:
     back = replace(row, parent=record.parent, name=record.name, links=links, ctime_ns=record.now_ns)
     put_inode(txn, record.inode, back)
     link(txn, record.parent, record.name, inode=record.inode, kind=row.kind, now_ns=record.now_ns)
+    link_amount(txn, record.parent, amount_of(txn, record.inode, row))
 
 
 def doomed(txn: MetaWrite, record: Doomed) -> None:
@@ -70,6 +75,10 @@ def purged(txn: MetaWrite, record: Purged) -> None:
         unlink(txn, row, now_ns=record.now_ns)
     if row.kind is Kind.FILE:
         drop_from(txn, record.inode, 0, now_ns=record.now_ns)
+    if row.kind is Kind.FOLDER:
+        # What is doomed comes back to no folder: its usage is not kept exact while it is freed from the leaves up.
+        txn.delete(QUOTAS, key(record.inode))
+        txn.delete(USAGE, key(record.inode))
     txn.delete(INODES, key(record.inode))
     put_counters(txn, counted(get_counters(txn), row.kind, -1))
 

@@ -14,12 +14,13 @@ from cairnfs.errors import CairnError, Retry
 from cairnfs.ids import Epoch
 from cairnfs.meta import commands, log
 from cairnfs.meta.apply import apply
-from cairnfs.meta.decide import attributes, chunks, clients, files, folders, restores, servers, snapshots, trash
+from cairnfs.meta.decide import attributes, chunks, clients, files, folders, quotas, restores, servers, snapshots, trash
 from cairnfs.meta.decide.base import Choice, Decision, Placement
 from cairnfs.meta.records import Record
 from cairnfs.meta.results import kept, once_of, recall
 from cairnfs.meta.views import MetaRead, MetaWrite
 from cairnfs.wire import namespace
+from cairnfs.wire import quotas as wire_quotas
 from cairnfs.wire.base import Reply, Request
 
 __all__ = ["Choice", "Decision", "Placement", "answer", "decide", "execute"]
@@ -55,6 +56,10 @@ _DECIDE: dict[type[Any], Callable[[MetaRead, Any, Choice], Decision[Any]]] = {
     commands.Tune: servers.tune,
     commands.ForgetClients: clients.forget_clients,
     commands.AcceptRestore: restores.accept_restore,
+    wire_quotas.SetQuota: quotas.set_quota,
+    wire_quotas.ClearQuota: quotas.clear_quota,
+    commands.CountFolders: quotas.count_folders,
+    commands.UncountFolders: quotas.uncount_folders,
 }
 
 

@@ -30,6 +30,8 @@ class Choice:
     """For Truncate: a new version as reader barrier for shared chunks that the file leaves (rule 9)."""
     recalls: bool = True
     """Contract 1: a repeated request gets its first result. False only where a simulation switches that off."""
+    holds_quotas: bool = True
+    """Hard limits of folders hold. False only where a simulation switches that off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from cairnfs.meta.commands import (
     TakeHandle,
 )
 from cairnfs.meta.decide.base import Choice, Decision, Placement
+from cairnfs.meta.decide.quotas import check_room
+from cairnfs.meta.quotas import chunk_bytes, size_of
 from cairnfs.meta.read import inode_row
 from cairnfs.meta.records import (
     ChunkAdded,
@@ -55,7 +57,6 @@ from cairnfs.meta.tables import (
     get_counters,
     get_handle,
     key,
-    read_identity,
     the_inode,
 )
 from cairnfs.meta.views import MetaRead
@@ -73,6 +74,9 @@ def add_chunk(view: MetaRead, command: AddChunk, choice: Choice) -> Decision[Chu
         raise ExistsError(path=f"inode {command.inode} chunk {command.index}")
     if (command.index + 1) * chunk_bytes(view) > FILE_BYTES_MAX:
         raise FileTooLargeError(path=f"inode {command.inode}")
+    # It is made for one byte at least; a hole below the file's end is counted already.
+    more = command.index * chunk_bytes(view) + 1 - size_of(file, chunk_bytes(view))
+    check_room(view, file.parent, choice, size_bytes=more)
     if choice.placement is None:
         raise TooFewCopiesError(what="a new chunk", have=0, need=1)
     added = new_chunk(view, choice.placement, inode=command.inode, index=command.index, goal=file.replicas)
@@ -229,12 +233,6 @@ def close_records(
 def grown(view: MetaRead, file: InodeRow, *, index: int, length: int) -> int:
     """Return a file's length once chunk `index` holds `length` bytes; it never shrinks, an empty chunk adds nothing."""
     return max(file.length, index * chunk_bytes(view) + length) if length else file.length
-
-
-def chunk_bytes(view: MetaRead) -> int:
-    identity = read_identity(view)
-    assert identity is not None
-    return identity.chunk_bytes
 
 
 def _grow(view: MetaRead, row: ChunkRow, length: int, choice: Choice) -> list[Record]:

@@ -7,9 +7,11 @@ from cairnfs.ids import InodeId
 from cairnfs.meta.apply.files import chunks_below
 from cairnfs.meta.apply.folders import made_row
 from cairnfs.meta.decide.base import Choice, Decision, Placement
-from cairnfs.meta.decide.chunks import chunk_bytes, close_records, grown, new_chunk
+from cairnfs.meta.decide.chunks import close_records, grown, new_chunk
 from cairnfs.meta.decide.folders import NewInode, make_inodes
+from cairnfs.meta.decide.quotas import check_room
 from cairnfs.meta.lookup import find
+from cairnfs.meta.quotas import chunk_bytes, size_of
 from cairnfs.meta.read import attributes, inode_row, path_of
 from cairnfs.meta.records import ChunkAdded, ChunksDropped, LengthSet, Record
 from cairnfs.meta.tables import InodeRow, get_handle, the_chunk, the_inode
@@ -35,6 +37,7 @@ def create_file(view: MetaRead, command: CreateFile, choice: Choice) -> Decision
     new = NewInode(Kind.FILE, command.mode, command.uid, command.gid, command.replicas)
     made = make_inodes(view, place, choice, new)
     inode, row = made[-1].inode, made_row(made[-1])
+    check_room(view, place.parent, choice, files=len(made), size_bytes=int(command.with_chunk))
     if not command.with_chunk:
         return Decision(Created(attributes=attributes(inode, row), created=True), list(made))
     if choice.placement is None:
@@ -59,6 +62,8 @@ def truncate(view: MetaRead, command: Truncate, choice: Choice) -> Decision[Stat
     records.append(LengthSet(inode=command.inode, length=command.length, mtime_ns=now_ns, ctime_ns=now_ns))
     chunks = chunks_below(view, command.inode, first) if first < row.chunks else row.chunks
     after = replace(row, length=command.length, mtime_ns=now_ns, ctime_ns=now_ns, chunks=chunks)
+    chunk = chunk_bytes(view)
+    check_room(view, row.parent, choice, size_bytes=size_of(after, chunk) - size_of(row, chunk))
     return Decision(
         Status(attributes=attributes(command.inode, after), path=path_of(view, command.inode) or b""), records
     )

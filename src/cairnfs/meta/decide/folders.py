@@ -16,7 +16,9 @@ from cairnfs.errors import (
 from cairnfs.ids import InodeId
 from cairnfs.meta.apply.folders import made_row
 from cairnfs.meta.decide.base import Choice, Decision
+from cairnfs.meta.decide.quotas import Growth, check_counted, check_room
 from cairnfs.meta.lookup import Place, find, find_there
+from cairnfs.meta.quotas import amount_of
 from cairnfs.meta.read import attributes
 from cairnfs.meta.records import EntryMoved, InodeMade, Record, Trashed
 from cairnfs.meta.tables import InodeRow, get_counters, the_inode
@@ -49,6 +51,7 @@ def make_folder(view: MetaRead, command: MakeFolder, choice: Choice) -> Decision
     if len(place.missing) > 1 and not command.parents:
         raise NotFoundError(path=show(command.path))
     made = make_inodes(view, place, choice, NewInode(Kind.FOLDER, command.mode, command.uid, command.gid))
+    check_room(view, place.parent, choice, files=len(made))
     last = made[-1]
     return Decision(_status(last.inode, made_row(last), place.path), list(made))
 
@@ -62,6 +65,7 @@ def make_symlink(view: MetaRead, command: MakeSymlink, choice: Choice) -> Decisi
     if len(place.missing) > 1:
         raise NotFoundError(path=show(command.path))
     made = make_inodes(view, place, choice, NewInode(Kind.SYMLINK, SYMLINK_MODE, target=command.target))
+    check_room(view, place.parent, choice, files=1)
     return Decision(_status(made[-1].inode, made_row(made[-1]), place.path), list(made))
 
 
@@ -83,9 +87,23 @@ def rename(view: MetaRead, command: Rename, choice: Choice) -> Decision[Status]:
         _check_replace(view, command, old=old, new=new)
         records.append(Trashed(inode=new.inode, path=new.path, now_ns=choice.now_ns))
     check_name(new.name)
+    _check_room(view, choice, old=old, new=new)
     moved = EntryMoved(inode=old.inode, parent=new.parent, name=new.name, now_ns=choice.now_ns)
     records.append(moved)
     return Decision(_status(old.inode, replace(row, ctime_ns=choice.now_ns), new.path), records)
+
+
+def _check_room(view: MetaRead, choice: Choice, *, old: Place, new: Place) -> None:
+    """Raises QuotaError, NotCountedError. Folders above both places do not grow by a rename."""
+    row = the_inode(view, old.inode)
+    amount = check_counted(view, old.inode, amount_of(view, old.inode, row), to=new.parent)
+    growth = Growth(view)
+    growth.add(row.parent, files=-amount.files, size_bytes=-amount.size_bytes)
+    growth.add(new.parent, files=amount.files, size_bytes=amount.size_bytes)
+    replaced = None if new.missing else amount_of(view, new.inode, the_inode(view, new.inode))
+    if replaced is not None:
+        growth.add(new.parent, files=-replaced.files, size_bytes=-replaced.size_bytes)
+    growth.check(choice)
 
 
 def make_inodes(

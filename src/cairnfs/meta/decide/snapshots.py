@@ -5,10 +5,12 @@ from msgspec.structs import replace
 from cairnfs.errors import BadNameError, ChunkOpenError, ExistsError, LoopError, NotFoundError
 from cairnfs.ids import ChunkHandle, InodeId
 from cairnfs.meta.decide.base import Choice, Decision
+from cairnfs.meta.decide.quotas import check_counted, check_room
 from cairnfs.meta.lookup import find, find_there
+from cairnfs.meta.quotas import amount_of
 from cairnfs.meta.read import attributes
 from cairnfs.meta.records import SnapshotTaken
-from cairnfs.meta.tables import CHUNKS_OF, U64, get_counters, range_of, the_chunk
+from cairnfs.meta.tables import CHUNKS_OF, U64, get_counters, range_of, the_chunk, the_inode
 from cairnfs.meta.views import MetaRead
 from cairnfs.meta.walk import walk
 from cairnfs.paths import check_name, show
@@ -32,6 +34,9 @@ def take_snapshot(view: MetaRead, command: Snapshot, choice: Choice) -> Decision
     if any(inode == source.inode for inode, _ in target.walked):
         raise LoopError(path=show(command.target))
     check_name(target.name)
+    row = the_inode(view, source.inode)
+    amount = check_counted(view, source.inode, amount_of(view, source.inode, row), to=target.parent)
+    check_room(view, target.parent, choice, files=amount.files, size_bytes=amount.size_bytes)
     rows = list(walk(view, source.inode))
     still_open: list[ChunkHandle] = []
     for inode, row in rows:

@@ -10,7 +10,9 @@ from cairnfs.ids import InodeId
 from cairnfs.meta.commands import ExpireTrash, Swept
 from cairnfs.meta.decide.base import Choice, Decision
 from cairnfs.meta.decide.folders import NewInode, make_inodes
+from cairnfs.meta.decide.quotas import check_counted, check_room
 from cairnfs.meta.lookup import find, find_there
+from cairnfs.meta.quotas import amount_of
 from cairnfs.meta.read import attributes, expired
 from cairnfs.meta.records import ChunksDropped, Doomed, Purged, Record, Trashed, Untrashed
 from cairnfs.meta.tables import (
@@ -57,6 +59,8 @@ def undelete(view: MetaRead, command: Undelete, choice: Choice) -> Decision[Stat
     parent = parents[-1].inode if parents else place.parent
     record = Untrashed(inode=inode, deleted_ns=deleted_ns, parent=parent, name=place.name, now_ns=choice.now_ns)
     row = the_inode(view, inode)
+    amount = check_counted(view, inode, amount_of(view, inode, row), to=place.parent)
+    check_room(view, place.parent, choice, files=amount.files + len(parents), size_bytes=amount.size_bytes)
     links = row.links if row.kind is Kind.FOLDER else 1
     back = replace(row, links=links, ctime_ns=choice.now_ns)
     return Decision(Status(attributes=attributes(inode, back), path=place.path), [*parents, record])

@@ -6,7 +6,7 @@ Each scene is told by its docstring as Goal and Method; `cairn sim ablate` and t
 from dataclasses import dataclass, field
 from typing import Any
 
-from cairnfs.sim.scenes import belonging, care, disks, keeping, orders, raises, reads
+from cairnfs.sim.scenes import belonging, care, disks, keeping, orders, quotas, raises, reads
 from cairnfs.sim.stage import Scene
 
 SCENES: dict[str, Scene] = {
@@ -45,6 +45,7 @@ SCENES: dict[str, Scene] = {
         belonging.notice_rollback,
         disks.trash_before_unlink,
         belonging.remember_results,
+        quotas.hold_quotas,
         disks.tell_lost_writes,
         disks.verify_on_read,
         disks.place_tag,

@@ -12,6 +12,8 @@ from cairnfs.sim.options import Options
 from cairnfs.sim.workload.party import User
 
 TOP = "/names"
+LIMIT = 4
+"""Files of the first user, at most."""
 KINDS = ("create", "create", "read", "read", "read", "rename", "replace", "delete", "purge", "undelete", "list", "copy")
 
 
@@ -36,11 +38,15 @@ class Names:
         self._keeps_trash = options.trash_s > options.duration_s * 10 and "wall clock" not in options.faults
         self._sizes = (0, 10, 3000, options.chunk_bytes + 5000)
         self._count = 0
+        self._limited = next(iter(self.folders.values())).path
 
     async def make(self, client: Client) -> None:
         await client.mkdir(TOP)
         for folder in self.folders.values():
             await client.mkdir(folder.path)
+        # docs/QUOTAS.md: refusals are met, and every change of the tree is counted under faults.
+        await client.set_quota(TOP, soft_files=1)
+        await client.set_quota(self._limited, files=LIMIT)
 
     async def act(self, user: User) -> None:
         folder = self.folders[user.host]
@@ -141,6 +147,11 @@ class Names:
             raise ViolationError(f"{path} is still there after it was removed")
 
     async def check(self, client: Client) -> None:
+        quota = await client.quota(self._limited)
+        names = await client.listdir(self._limited)
+        if quota is None or quota.used_files != len(names) or len(names) > LIMIT:
+            raise ViolationError(f"{self._limited} has {len(names)} files of {LIMIT}, and says {quota}")
+        await client.clear_quota(self._limited)
         for folder in self.folders.values():
             for path, data in folder.files.items():
                 try:
