@@ -100,6 +100,8 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The master's own limit holds if it is lower."""
     readahead_bytes: int = 8 * 1024 * 1024
     """0 turns read-ahead off (contract 4)."""
+    hedge: bool = True
+    """A read that takes longer than most asks a second replica as well."""
     near: str = ""
     """host:port of a chunkserver on this machine, preferred for placement and reads."""
 

@@ -83,6 +83,21 @@ PENDING_READ_S = 1.0
 """Rule 7: a read that touches pending bytes waits so long, then it is refused and reported."""
 READAHEAD_AGE_S = 1.0
 """Contract 4: sequential reads may return bytes at most so old."""
+HEDGE_DELAY_MIN_S = 0.005
+"""A second replica is asked after the 95th percentile of recent reads, but no sooner: a busy client is late itself."""
+HEDGE_DELAY_MAX_S = 0.5
+"""And no later."""
+HEDGE_DELAY_START_S = 0.1
+"""While fewer reads than HEDGE_SAMPLES_MIN tell how long one takes; the first ones connect as well."""
+HEDGE_SAMPLES_MIN = 16
+HEDGE_SHARE = 0.05
+"""Second requests for each read, on average, while all servers speak: what hedging may cost a cluster that is well."""
+HEDGE_BURST = 10
+"""Second requests that may be saved up: the first moments after a server stopped."""
+SILENT_S = 0.5
+"""A server from which nothing is heard for so long costs a reader no more: half of what a read may wait in all."""
+SILENT_MAX_S = 1.0
+"""The same where answers take long: twice their 95th percentile, but no more."""
 META_CALL_S = 10.0
 DATA_CALL_S = 60.0
 RETRY_PAUSE_MIN_S = 0.01
@@ -171,6 +186,7 @@ assert BATCH_PUSHED_BYTES_MAX <= PUSH_BUFFER_BYTES_MAX
 assert SMALL_MUTATION_BYTES < PIECE_BYTES
 assert 2 * FOLLOWED_AT_ONCE <= INFLIGHT_REQUESTS_MAX
 assert PROTOCOL_MIN <= PROTOCOL_MAX
+assert HEDGE_DELAY_MIN_S <= HEDGE_DELAY_START_S <= HEDGE_DELAY_MAX_S <= SILENT_S <= SILENT_MAX_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,13 @@ hold tasks weakly and swallow what they raise; a role must do neither.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from cairnfs.errors import CairnError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -63,6 +67,93 @@ class Nursery:
 async def gather_settled(*jobs: Coroutine[Any, Any, T]) -> list[T | BaseException]:
     """Run jobs side by side; return results and errors in the order of the jobs. If cancelled, all are."""
     return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+class Race(Generic[T]):
+    """Jobs that answer one question: their owner takes what they give as they end, and none outlives the block.
+
+        async with Race[Answer]() as race:
+            race.start(ask(first), name="ask")
+            while (ended := await race.next_ended(patience_s)) is None:
+                race.start(ask(second), name="ask")
+
+    Whoever ended first is given first, so that the same seed is the same run. What a job raises is its owner's, in
+    `task.exception()`; of one that nobody took it is dropped if it is one of our errors, and else told to the loop.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[asyncio.Task[T], None] = {}
+        self._ended: deque[asyncio.Task[T]] = deque()
+        self._news: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> "Race[T]":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    def start(self, job: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(job, name=name)
+        self._running[task] = None
+        task.add_done_callback(self._end)
+        return task
+
+    async def next_ended(self, timeout_s: float | None = None) -> asyncio.Task[T] | None:
+        """Return the next job that has ended, not yet given; None if none does within `timeout_s`."""
+        if not self._ended:
+            timer: asyncio.TimerHandle | None = None
+            if timeout_s is not None:
+                timer = asyncio.get_running_loop().call_later(max(0.0, timeout_s), self._tell)
+            try:
+                await self._wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        return self._ended.popleft() if self._ended else None
+
+    async def _stop(self) -> None:
+        """Cancel the others and wait for them: they may hold buffers, which are the owner's again when this returns.
+
+        Also if the owner is cancelled meanwhile: a job that was cancelled only cleans up, so this ends soon.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        for task in self._running:
+            task.cancel()
+        while self._running:
+            try:
+                await self._wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for task in self._ended:
+            _drop(task)
+        if cancelled is not None:
+            raise cancelled
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        del self._running[task]
+        self._ended.append(task)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _wait(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+
+def _drop(task: asyncio.Task[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, CairnError):
+        task.get_loop().call_exception_handler(
+            {"message": f"task failed: {task.get_name()}", "exception": error, "task": task}
+        )
 
 
 class Turns:

@@ -2,7 +2,8 @@
 
     filesystem   Client: names, whole files            file        File: one open file, with a position
     connection   the masters, retries, sequences       locations   bounded cache of chunk places
-    reading      byte ranges from replicas             writing     pipelined writes, kept until they are synced
+    reading      byte ranges of a file                 replicas    one piece, from whoever answers first (hedging)
+    hedging      when a second one is asked            writing     pipelined writes, kept until they are synced
     appending    record append, at least once          records     self-checking frames inside appended files
     mutating     lease, push, order: what all changes of a chunk share
     blocking     the same without await

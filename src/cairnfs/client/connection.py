@@ -48,6 +48,10 @@ class Counters:
     bytes_read: int = 0
     replicas_failed: int = 0
     checksums_failed: int = 0
+    reads_hedged: int = 0
+    """Requests sent to a further replica because the first was slow or silent."""
+    hedges_won: int = 0
+    """Those that were the first to give a good answer."""
     readahead_hits: int = 0
     writes: int = 0
     bytes_written: int = 0

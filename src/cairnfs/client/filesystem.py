@@ -212,12 +212,18 @@ class Client(Admin):
 
     async def copy(self, source: AnyPath, target: AnyPath) -> int:
         """Copy the bytes of a file to a new place; return how many. `snapshot` shares them instead."""
-        async with await self.open(source, "rb") as reading, await self.open(target, "wb") as writing:
-            done = 0
-            buffer = bytearray(_COPY_STEP)
-            while got := await reading.readinto(buffer):  # ends with the file
-                await writing.write(bytes(memoryview(buffer)[:got]))
-                done += got
+        async with await self.open(source, "rb") as reading:
+            writing = await self.open(target, "wb")
+            try:
+                done = 0
+                buffer = bytearray(_COPY_STEP)
+                while got := await reading.readinto(buffer):  # ends with the file
+                    await writing.write(bytes(memoryview(buffer)[:got]))
+                    done += got
+                await writing.close()
+            except BaseException:
+                writing.discard()  # not `close`: whoever gave up shall not wait for bytes that may never arrive
+                raise
         return done
 
     # ------------------------------------------------------------------ trees of files

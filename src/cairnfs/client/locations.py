@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 _FIND_AHEAD = 8
 """Places asked for at a time: a sequential reader needs the next ones soon. GFS paper, section 2.7.1 does so too."""
+_RENEW_AHEAD_S = 15.0
+"""A place in use is asked for anew so long before its time has passed: longer than a master needs to restart."""
+_RENEW_PAUSE_S = 2.0
+"""Between two such questions about the same place, and for each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +38,8 @@ class Known:
     place: ChunkPlace
     order: list[str]
     expires_s: float
+    renew_s: float
+    """From then on, whoever uses it has the master asked anew."""
     has_next: bool = False
     """The file had more chunks behind this one, and nobody has asked for the next one on its account yet."""
 
@@ -109,7 +115,34 @@ class Locations:
                     counters.location_misses += 1
                     return (await self.ask(inode, index, count=_FIND_AHEAD)).known
         counters.location_hits += 1
+        self._renew_soon(inode, index, known)
         return known
+
+    def _renew_soon(self, inode: InodeId, index: int, known: Known) -> None:
+        """Have the master asked anew, in the background, for a place in use that is about to be too old.
+
+        While the master restarts, readers go on with what they know, and would otherwise stop at some moment of it.
+        """
+        now_s = self._connection.env.clock.now_s()
+        if now_s >= known.renew_s:
+            known.renew_s = now_s + _RENEW_PAUSE_S
+            _ = self._connection.nursery.start(self._renew(inode, index, known), name="renew place")
+
+    async def _renew(self, inode: InodeId, index: int, known: Known) -> None:
+        asked_s = self._connection.env.clock.now_s()
+        try:
+            request = FindChunks(inode=inode, index=index, count=1)
+            places = await self._connection.ask(request, timeout_s=_RENEW_PAUSE_S)
+        except CairnError as error:
+            logger.debug("place not renewed inode=%d index=%d error=%s", inode, index, error)
+            return
+        if self._known.get((inode, index)) is not known:
+            return  # somebody has learned more meanwhile, or found it wrong
+        if not places.places:
+            self.forget(inode, index)
+            return
+        has_next = known.has_next
+        self.remember(inode, places.places[0], asked_s=asked_s).has_next = has_next
 
     def ask_next(self, inode: InodeId, known: Known) -> None:
         """Have the places behind `known` asked for in the background: a sequential reader is about to need them."""
@@ -187,7 +220,9 @@ class Locations:
         connection = self._connection
         since_s = connection.env.clock.now_s() if asked_s is None else asked_s
         limit_s = min(connection.config.location_cache_s, connection.info.location_cache_s)
-        known = Known(place, self._order(place), since_s + limit_s)
+        known = Known(
+            place, self._order(place), since_s + limit_s, since_s + limit_s - min(limit_s / 2, _RENEW_AHEAD_S)
+        )
         self._known.pop((inode, place.index), None)
         self._known[(inode, place.index)] = known
         while len(self._known) > self._limit:

@@ -32,6 +32,7 @@ class Moments:
         self._ranges: dict[int, tuple[int, int]] = {}
         self._parts: dict[int, int] = {}
         self._seen: dict[int, dict[tuple[str, ChunkVersion, int], None]] = {}
+        self._favourites: dict[int, str] = {}
         for part in parts:
             start, end = self._ranges.get(part.index, (part.start, part.start))
             self._ranges[part.index] = start, max(end, part.start + part.length)
@@ -45,6 +46,15 @@ class Moments:
         """An answer came. Not noted: holes, which have no bytes."""
         if self._parts[index] > 1:
             self._seen.setdefault(index, {})[server, version, moment] = None
+
+    def favour(self, index: int, server: str) -> None:
+        """The first choice was too slow for a part of this chunk, and this server was not."""
+        self._favourites[index] = server
+
+    def with_favourite_first(self, index: int, servers: list[str]) -> list[str]:
+        """Return a new list: parts that are read anew had better all go where the quickest answer came from."""
+        favourite = self._favourites.get(index)
+        return sorted(servers, key=lambda server: server != favourite)
 
     def torn(self, parts: Sequence[P]) -> list[P]:
         """Return the parts of those chunks whose answers do not fit together, to be read anew; forget the answers."""

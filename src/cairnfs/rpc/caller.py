@@ -101,6 +101,16 @@ class Caller:
         answer = await self._exchange(address, request, timeout_s, payload, wants=True, into=into)
         return cast("tuple[R, memoryview]", answer)
 
+    def distrust(self, address: str) -> None:
+        """Let calls made from now on find out with new connections whether somebody is there; those in flight go on.
+
+        For who waits for a server in vain: a machine that is gone without a word leaves connections that look well.
+        """
+        for lane in (_CONTROL, _BULK):
+            link = self._links.get((address, lane))
+            if link is not None:
+                link.distrust()
+
     async def close(self) -> None:
         """Break all connections. Calls in flight raise ConnectionLostError, later ones ShutdownError."""
         self._is_closed = True

@@ -169,6 +169,11 @@ class Link:
         if not self._calls:
             self._channel.close()
 
+    def distrust(self) -> None:
+        """Let no new call in if one is in flight since whose sending not a byte has come."""
+        if any(call.heard == self._channel.heard for call in self._calls.values()):
+            self.is_retired = True
+
     def abort(self, why: str) -> None:
         self._channel.abort(why)
 

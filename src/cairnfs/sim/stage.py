@@ -94,7 +94,10 @@ class Stage:
 
     async def client(self, host: str, *, near: str = "") -> Client:
         """Return a client on a host of its own that reads from the chunkserver `near` first."""
-        config = ClientConfig(master=(MASTER_ADDRESS,), near=f"{near}:7410" if near else "", readahead_bytes=0)
+        # No hedging: a scene is about what one replica gives out, and the reader must not turn to another one.
+        config = ClientConfig(
+            master=(MASTER_ADDRESS,), near=f"{near}:7410" if near else "", readahead_bytes=0, hedge=False
+        )
         client = Client(self.world.env(host), config)
         await self.on(host, client.connect())
         self._open.push_async_callback(lambda: self.on(host, client.close()))
