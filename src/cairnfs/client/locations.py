@@ -141,6 +141,8 @@ class Locations:
         if not places.places:
             self.forget(inode, index)
             return
+        if not places.places[0].members:
+            return  # a master that has just started has heard of no server yet: what is known is better
         has_next = known.has_next
         self.remember(inode, places.places[0], asked_s=asked_s).has_next = has_next
 
