@@ -52,6 +52,7 @@ class Worker:
     def __init__(self, fs: Any) -> None:
         self._fs = fs
         self._chance = random.Random(1)
+        self._oldest: dict[int, int] = {}
         self.done = 0
         self.refused = 0
 
@@ -76,10 +77,19 @@ class Worker:
                 if await self._fs.exists(path):
                     await self._fs.read_bytes(path)
             case 2:
-                await self._fs.append(f"/log{number}-{self.done // 500}", self._chance.randbytes(1000))
+                await self._append(number)
             case _:
                 if await self._fs.exists(path):
                     await self._fs.remove(path)
+
+    async def _append(self, number: int) -> None:
+        """Append to the newest of four logs; the oldest goes, so that there is always as much data."""
+        turn = self.done // 500
+        await self._fs.append(f"/log{number}-{turn}", self._chance.randbytes(1000))
+        for old in range(self._oldest.get(number, 0), turn - 3):
+            self._oldest[number] = old + 1
+            if await self._fs.exists(f"/log{number}-{old}"):
+                await self._fs.remove(f"/log{number}-{old}")
 
 
 async def tasks_of(fs: Any, address: str) -> int:
