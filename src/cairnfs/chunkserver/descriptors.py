@@ -82,6 +82,8 @@ class Descriptors:
             owner.users -= 1
             if owner.dropped and not owner.users:
                 owner.close()
+            elif not owner.users and len(self._open) > self._max:
+                self.drop(handle)  # when it was opened all others were in use
 
     def drop(self, handle: ChunkHandle) -> None:
         """Close the files of a replica, as soon as nobody uses them."""
