@@ -10,6 +10,8 @@ from cairnfs.limits import (
     BLOCK_BYTES,
     CHUNK_BYTES,
     REPLICAS_DEFAULT,
+    REPORT_BUCKET,
+    REPORT_PAGE_MAX,
     RESERVE_BYTES_MIN,
     RESERVE_FRACTION,
     SCRUB_PERIOD_S,
@@ -56,6 +58,10 @@ class MasterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     recent_creations_max: int = 20
     """Chunks created on one server within ten seconds before it counts as busy. GFS paper, section 4.2."""
     snapshot_deadline_s: float = 30.0
+    report_page: int = REPORT_PAGE_MAX
+    """Replicas in one page of a chunkserver's report: what the master compares before it turns to others."""
+    report_bucket: int = REPORT_BUCKET
+    """Handles whose replicas share a digest, by which a chunkserver that comes back need not tell them again."""
 
 
 class ChunkserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

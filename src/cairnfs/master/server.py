@@ -22,6 +22,7 @@ from cairnfs.master.membership import Membership
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
+from cairnfs.master.reports import Reports
 from cairnfs.master.serve_locations import serve_locations
 from cairnfs.master.serve_membership import serve_membership
 from cairnfs.master.serve_namespace import Namespace
@@ -129,7 +130,7 @@ class Master:
             caller=Caller(env, role="master", boot=self._boot, cluster=identity.cluster),
             nursery=Nursery("master"),
             sessions=sessions,
-            inventory=Inventory(),
+            inventory=Inventory(bucket=config.report_bucket),
             exclusions=Exclusions(sessions, started_s=started_s),
             leases=Leases(lease_s=config.lease_s),
             started_s=started_s,
@@ -141,14 +142,15 @@ class Master:
         granting = Granting(reign)
         raising = Raising(reign, granting)
         choosing = Choosing(reign)
-        membership = Membership(reign, granting)
+        reports = Reports(reign, granting)
+        membership = Membership(reign, granting, reports)
         locate = Locate(reign, granting, raising, choosing, membership)
         snapshots = Snapshots(reign, raising)
         repairing = Repairing(reign, raising, choosing)
         garbage = Garbage(reign, repairing.is_safe)
         Namespace(reign, granting=granting, choosing=choosing, locate=locate, snapshots=snapshots).serve(server)
         serve_locations(server, locate)
-        serve_membership(server, reign, membership, locate)
+        serve_membership(server, reign, membership, reports, locate)
         StatusPage(reign, repairing, garbage).serve(server)
         serve_operating(server, reign, garbage)
         Background(reign, membership=membership, granting=granting, repairing=repairing, garbage=garbage).start()
