@@ -12,10 +12,12 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import accumulate
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -98,6 +100,10 @@ class Chunkserver:
             for file in range(files)
             if any(server == number for server, _ in members_of(file, servers, copies))
         ]
+        handles = [row[0] for row in self.rows]
+        sizes = [(bucket, len(some)) for bucket, some in by_bucket(handles, REPORT_BUCKET)]
+        ends = list(accumulate(size for _, size in sizes))
+        self.buckets = {bucket: self.rows[end - size : end] for (bucket, size), end in zip(sizes, ends, strict=True)}
         self.caller = Caller(real_env(), role="chunkserver", boot=self.boot)
         self.page = 0
         self.sent_bytes = 0
@@ -134,14 +140,10 @@ class Chunkserver:
     async def told_anew(self, master: str, session: int) -> list[Row]:
         """Send the digests of all buckets; return the rows of those that differ."""
         rest: list[Row] = []
-        by_handle = {row[0]: row for row in self.rows}
-        buckets = {
-            bucket: [by_handle[handle] for handle in handles] for bucket, handles in by_bucket(by_handle, REPORT_BUCKET)
-        }
-        digests = [BucketDigest(bucket=bucket, digest=digest_of(pack(rows))) for bucket, rows in buckets.items()]
+        digests = [BucketDigest(bucket=bucket, digest=digest_of(pack(rows))) for bucket, rows in self.buckets.items()]
         for at in range(0, len(digests), DIGEST_PAGE_MAX):
             answer = await self.send(master, session, digests=digests[at : at + DIGEST_PAGE_MAX])
-            rest += [row for bucket in answer.differing for row in buckets[bucket]]
+            rest += [row for bucket in answer.differing for row in self.buckets[bucket]]
         return rest
 
 
@@ -181,7 +183,7 @@ async def measure(folder: str, files: int, servers: int, copies: int) -> dict[st
             address = ready.read_text().strip()
             listening = time.perf_counter()
             caller = Caller(real_env(), role="client", boot=BootId(7))
-            found = await joining(caller, address, pipes, begun=begun)
+            found = await joining(caller, address, pipes, begun=begun, master=master.pid)
             for pipe in pipes:
                 pipe.send("")
             await caller.close()
@@ -190,7 +192,15 @@ async def measure(folder: str, files: int, servers: int, copies: int) -> dict[st
     return {"listening_s": listening - begun, "replicas_per_s": files * copies / (found.pop("at") - listening), **found}
 
 
-async def joining(caller: Caller, address: str, pipes: list[Connection], *, begun: float) -> dict[str, float]:
+def busy_s(pid: int) -> float:
+    """Return the processor time that a process has used so far: what a busy machine does not change."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def joining(
+    caller: Caller, address: str, pipes: list[Connection], *, begun: float, master: int
+) -> dict[str, float]:
     """Let the servers report: all after the start, then one anew, then all anew."""
     pings = asyncio.create_task(slowest_ping(caller, address))
     joined = asyncio.create_task(join(address, pipes))
@@ -200,22 +210,27 @@ async def joining(caller: Caller, address: str, pipes: list[Connection], *, begu
     while (await caller.call(address, GetStatus(), timeout_s=CALL_S)).safe_start:  # noqa: ASYNC110 - ends
         await asyncio.sleep(0.02)
     whole = time.perf_counter()
+    whole_cpu_s = busy_s(master)
     pings.cancel()
     slowest_s = await pings
     start = time.perf_counter()
     one_sent = await join(address, pipes[:1])
     one = time.perf_counter()
+    one_cpu_s = busy_s(master)
     all_sent = await join(address, pipes)
     again = time.perf_counter()
     return {
         "at": reported,
         "first_read_s": first_read - begun,
         "whole_s": whole - begun,
+        "whole_cpu_s": whole_cpu_s,
         "slowest_ping_ms": 1e3 * slowest_s,
         "report_mb": sent / 1e6,
         "flap_of_one_s": one - start,
+        "flap_of_one_cpu_s": one_cpu_s - whole_cpu_s,
         "flap_of_one_mb": one_sent / 1e6,
         "flap_of_all_s": again - one,
+        "flap_of_all_cpu_s": busy_s(master) - one_cpu_s,
         "flap_of_all_mb": all_sent / 1e6,
     }
 
@@ -271,7 +286,7 @@ def main() -> None:
         return
     for name, value in facts.items():
         goal = f"   goal {GOALS[name]:,.0f}" if name in GOALS else ""
-        print(f"{name:>22}: {value:,.2f}{goal}")
+        print(f"{name:>22}: {value:,.3f}{goal}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from cairnfs.ids import NO_VERSION, BootId, ChunkVersion, ServerId
 from cairnfs.master.exclusions import after
-from cairnfs.meta.tables import ChunkRow, PurgedRow, decode_core
+from cairnfs.meta.sweep import decode_core
+from cairnfs.meta.tables import ChunkRow, PurgedRow
 from cairnfs.wire.membership import Exclusion, ReplicaReport
 
 

@@ -24,6 +24,7 @@ from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.master.taking_turns import Line
 from cairnfs.meta import read
+from cairnfs.meta.sweep import raw_chunks
 from cairnfs.meta.tables import get_counters
 from cairnfs.meta.views import MetaRead
 from cairnfs.wire.membership import BucketDigest, Exclusion, ReplicaReport, ReportAnswer, ReportReplicas
@@ -116,7 +117,7 @@ class Reports:
         """
         reign = self._reign
         with reign.store.read() as view:
-            rows = read.raw_chunks(view, columns.handles)
+            rows = raw_chunks(view, columns.handles)
             others = [_report_of(columns, at) for at in differing(rows, columns.versions, session.server)]
             reign.inventory.put_settled(session.server, columns)
             found = self._judge(view, session, others)

@@ -3,9 +3,8 @@
 None of them sees what is doomed: it is there only to be freed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import unpack
 
 from cairnfs.errors import IsFolderError, NotFolderError, NotFoundError
 from cairnfs.ids import ROOT_INODE, ChunkHandle, InodeId, ServerId
@@ -57,8 +56,6 @@ LIST_BYTES_MAX = HEAD_BYTES_MAX // 2
 """A page ends here as well: long symlinks and xattrs must fit into one message."""
 ENTRY_BYTES = 64
 """What an entry of a page takes besides its name and its row."""
-SPARSE = 3
-"""Handles that lie further apart are looked up one by one: a sweep would read more rows than that costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,24 +264,6 @@ def each_chunk(view: MetaRead, after: int = 0) -> Iterator[tuple[ChunkHandle, Ch
     """Yield all chunks with a handle above `after`, in order. The caller bounds how many it takes at a time."""
     for raw, value in view.scan(CHUNKS, key(after + 1)):
         yield ChunkHandle(U64.unpack(raw)[0]), decode_chunk(value)
-
-
-def raw_chunks(view: MetaRead, handles: Sequence[ChunkHandle]) -> list[bytes | None]:
-    """Return the row of each chunk as it is stored, for `decode_chunk` or `decode_core`; None: there is none.
-
-    `handles` ascend. Where they lie close together the rows come in one sweep, which costs a third of looking up each.
-    """
-    if not handles:
-        return []
-    span = handles[-1] - handles[0] + 1
-    if span > SPARSE * len(handles):
-        return [view.get(CHUNKS, key(handle)) for handle in handles]
-    rows = view.page(CHUNKS, key(handles[0]), span)
-    raw = [value for _, value in rows]
-    found = unpack(f">{len(rows)}Q", b"".join([name for name, _ in rows]))
-    if found == tuple(handles):
-        return raw  # type: ignore[return-value]  # a list of bytes is one of bytes or None
-    return list(map(dict(zip(found, raw, strict=True)).get, handles))
 
 
 def uses_of(view: MetaRead, handle: ChunkHandle) -> list[tuple[InodeId, int]]:

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, InodeId, ServerId
 from cairnfs.master.comparing import Verdict, Worth, differing, judge
-from cairnfs.meta.tables import ChunkCore, ChunkRow, decode_core, encode
+from cairnfs.meta.sweep import ChunkCore, decode_core
+from cairnfs.meta.tables import ChunkRow, encode
 from cairnfs.wire.membership import ReplicaReport
 
 HANDLE = ChunkHandle(64)
