@@ -4,12 +4,17 @@ Where values come from (flag > CAIRN_* > --config > ./cairn.toml > ~/.config/cai
 work in the command line; roles get a finished struct. Numbers of the protocol that nobody may change are in `limits`.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from cairnfs.limits import (
     BLOCK_BYTES,
     CHUNK_BYTES,
     REPLICAS_DEFAULT,
+    REPORT_BUCKET,
+    REPORT_PAGE_MAX,
     RESERVE_BYTES_MIN,
     RESERVE_FRACTION,
     SCRUB_PERIOD_S,
@@ -70,6 +75,10 @@ class MasterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     recent_creations_max: int = 20
     """Chunks created on one server within ten seconds before it counts as busy. GFS paper, section 4.2."""
     snapshot_deadline_s: float = 30.0
+    report_page: Annotated[int, Meta(ge=1, le=REPORT_PAGE_MAX)] = REPORT_PAGE_MAX
+    """Replicas in one page of a chunkserver's report: what the master compares before it turns to others."""
+    report_bucket: Annotated[int, Meta(ge=1, le=REPORT_PAGE_MAX)] = REPORT_BUCKET
+    """Handles whose replicas share a digest, by which a chunkserver that comes back need not tell them again."""
 
 
 class ChunkserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -144,8 +144,18 @@ FOLLOWED_AT_ONCE = 64
 """Files one client waits at: few against INFLIGHT_REQUESTS_MAX, so that they leave its other requests room."""
 FILTER_ENTRIES_MAX = 4096
 """Results of mutations a chunk's members remember per version, for repeated sequences. Rule 11."""
-REPORT_PAGE_MAX = 5_000
-"""Replicas in one page of an inventory."""
+REPORT_PAGE_MAX = 4_096
+"""Replicas in one page of an inventory: comparing them holds up the master's loop for some 10 ms."""
+REPORT_BUCKET = 4_096
+"""Handles whose settled replicas share one digest: a page's worth, so that one change costs one page."""
+DIGEST_PAGE_MAX = 64
+"""Digests in one page of a report: a master that finds them all equal compares as many buckets of replicas."""
+REPORT_WAIT_S = 2.0
+"""A server waits so long for its turn to report, then it asks again: shorter than any silence that counts."""
+REPORT_PAUSE_S = 0.05
+"""Before it asks again."""
+REPORT_TURN_S = 2.0
+"""A server that reports and sends no page for so long loses its turn."""
 BATCH_BYTES_MAX = 4 * MIB
 """Mutations that wait for the same chunk go out as one order up to this size. Rule 10."""
 BATCH_PUSHED_BYTES_MAX = CHUNK_BYTES
@@ -187,6 +197,7 @@ assert SMALL_MUTATION_BYTES < PIECE_BYTES
 assert 2 * FOLLOWED_AT_ONCE <= INFLIGHT_REQUESTS_MAX
 assert PROTOCOL_MIN <= PROTOCOL_MAX
 assert HEDGE_DELAY_MIN_S <= HEDGE_DELAY_START_S <= HEDGE_DELAY_MAX_S <= SILENT_S <= SILENT_MAX_S
+assert REPORT_BUCKET <= REPORT_PAGE_MAX
 
 
 @dataclass(frozen=True, slots=True)

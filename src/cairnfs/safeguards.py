@@ -24,6 +24,8 @@ class Safeguards:
     """Rule 5: no read without a live session (or a round of the members)."""
     exclusions_before_renewal: bool = True
     """Rule 5: a renewal carries unconfirmed exclusions."""
+    compare_digests: bool = True
+    """Rule 5: what a server told before counts again only if its digest is equal."""
     fence_before_overwrite: bool = True
     """Rule 6: no serial for an overwrite before the fence is done."""
     pending_ranges: bool = True

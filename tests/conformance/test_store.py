@@ -86,6 +86,25 @@ def test_a_job_sees_its_own_changes_and_may_change_what_it_scans(world):
     world.run(scenario())
 
 
+def test_a_page_of_rows_is_what_a_scan_gives(world):
+    async def scenario():
+        store = world.env.open_store(world.new_folder())
+
+        def job(tx):
+            for number in range(10):
+                tx.put("t", b"%d" % number, b"x%d" % number)
+            return tx.page("t", b"8", 5)
+
+        assert await store.write(job) == [(b"8", b"x8"), (b"9", b"x9")]
+        with store.read() as view:
+            assert view.page("t", b"3", 4) == list(view.scan("t", b"3", b"7"))
+            assert view.page("t", b"55", 1) == [(b"6", b"x6")], "from the next one, if there is none"
+            assert view.page("t", b"9x", 4) == view.page("none", b"3", 4) == view.page("t", b"3", 0) == []
+        await store.close()
+
+    world.run(scenario())
+
+
 def test_writes_at_once_each_get_their_own_result_or_error(world):
     async def scenario():
         store = world.env.open_store(world.new_folder())

@@ -22,6 +22,7 @@ from cairnfs.wire.codec import (
     requests_in,
 )
 from cairnfs.wire.frame import HEADER_BYTES, FrameParser, encode_frame
+from cairnfs.wire.settled import SettledReplicas, pack, unpack_columns
 
 REQUESTS = requests_in(wire.MESSAGES)
 CODEC = RequestCodec(REQUESTS)
@@ -30,6 +31,7 @@ CLUSTER = "c" * 32
 DEEP = b"\x92\x03" + b"\x91" * 20_000
 """A ping with one more field, as newer peers may send: arrays in arrays without end."""
 SEAL = struct.Struct("<I")
+COLUMN = struct.Struct("<H")
 
 
 # ---- frames
@@ -189,7 +191,43 @@ def decode_welcome(data, chance):
     return True
 
 
+# ---- columns inside a report
+
+
+def column_pages(chance):
+    """Each of the four columns behind its size: what a page of a report has inside."""
+    found = []
+    for count in (0, 1, 2, 5, 300):
+        handles = sorted({chance.randrange(2**63) for _ in range(count)})
+        rows = [
+            (handle, chance.randrange(2**63), chance.randrange(2**63), chance.randrange(2**26)) for handle in handles
+        ]
+        found.append(columns_of(pack(rows)))
+    return found
+
+
+def columns_of(settled):
+    columns = (settled.handles, settled.epochs, settled.counters, settled.lengths)
+    return b"".join(COLUMN.pack(len(column)) + column for column in columns)
+
+
+def decode_columns(data, _chance):
+    columns = []
+    for _ in range(4):
+        size = COLUMN.unpack_from(data.ljust(COLUMN.size, b"\0"))[0]
+        columns.append(data[COLUMN.size : COLUMN.size + size])
+        data = data[COLUMN.size + size :]
+    settled = SettledReplicas(handles=columns[0], epochs=columns[1], counters=columns[2], lengths=columns[3])
+    try:
+        rows = [(handle, *version, length) for handle, version, length in unpack_columns(settled).rows()]
+    except BadRequestError as error:
+        return refused(error)
+    assert pack(rows) == settled
+    return True
+
+
 TARGETS = [
+    Target("columns", 12_000, column_pages, decode_columns),
     Target("frames", 36_000, frame_streams, parse_frames),
     Target("requests", 48_000, requests, decode_request),
     Target("replies", 48_000, replies, decode_any_reply),

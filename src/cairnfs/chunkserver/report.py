@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.secondary import report_of
+from cairnfs.chunkserver.telling import Telling
 from cairnfs.errors import (
     BadRequestError,
     CairnError,
@@ -29,7 +30,7 @@ from cairnfs.errors import (
     WrongClusterError,
 )
 from cairnfs.ids import ChunkHandle, ChunkVersion, ClusterId
-from cairnfs.limits import META_CALL_S, ORDER_TIMEOUT_S, REPORT_PAGE_MAX, Geometry
+from cairnfs.limits import META_CALL_S, ORDER_TIMEOUT_S, Geometry
 from cairnfs.rpc.server import Server
 from cairnfs.wire.membership import (
     ClosedReport,
@@ -37,8 +38,8 @@ from cairnfs.wire.membership import (
     Heartbeat,
     HeartbeatAnswer,
     Register,
+    Registered,
     ReplicaReport,
-    ReportReplicas,
     ReportSuspect,
 )
 
@@ -133,24 +134,14 @@ class Reporter:
         context.caller.cluster = self._server.cluster = registered.cluster
         context.standing.begin_session(registered.session, settings)
         self._exclusions_upto = 0
-        await self._report_all(registered.session)
+        await self._report_all(registered)
         logger.info("session begun master=%s session=%d", self._master, registered.session)
 
-    async def _report_all(self, session: int) -> None:
-        """Send the full inventory; the master's exclusions for a page take effect before the next one. Rule 5."""
+    async def _report_all(self, registered: Registered) -> None:
+        """Tell the full inventory, then what is known to be lost."""
         context = self._context
         changes_before = context.standing.changes
-        handles = list(context.store.replicas)
-        pages = [handles[at : at + REPORT_PAGE_MAX] for at in range(0, len(handles), REPORT_PAGE_MAX)] or [[]]
-        for number, page in enumerate(pages):
-            replicas = [
-                report_of(context, replica)
-                for handle in page
-                if (replica := context.store.replicas.get(handle)) is not None
-            ]
-            request = ReportReplicas(session=session, page=number, last=number == len(pages) - 1, replicas=replicas)
-            answer = await context.caller.call(self._master, request, timeout_s=META_CALL_S)
-            context.exclusions.take(answer.exclusions, context.chunks)
+        await Telling(context, self._master, registered).run()
         context.standing.forget_changes(changes_before)
         for handle in context.store.lost:
             # That nothing is reported says only that nothing is here: an absent replica may be an empty one.

@@ -1,13 +1,19 @@
 """Commands about the cluster as a whole: status, df."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 import click
 
 from cairnfs.cli.common import Options, common_options, document, line, plain, table
+from cairnfs.cli.progress import counting
+from cairnfs.errors import CairnError
 from cairnfs.units import format_size, format_time
 from cairnfs.wire.status import ClusterStatus, ServerStatus
+
+WAIT_LOOK_S = 0.5
+"""Between two looks of `cairn status --wait`."""
 
 
 class Health(IntEnum):
@@ -19,14 +25,16 @@ class Health(IntEnum):
 
 
 @click.command()
+@click.option("--wait", "waits", is_flag=True, help="wait until the cluster is healthy, and show how far it is")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="with --wait: longest wait [no limit]")
 @common_options
-def status(*, options: Options) -> int:
+def status(*, waits: bool, timeout: float | None, options: Options) -> int:
     """Say how the cluster is: one sentence, then the servers.
 
     Exit code 0: healthy. 1: degraded, it works and heals. 2: data is at risk.
     """
     with options.connect() as fs:
-        found: ClusterStatus = fs.status()
+        found: ClusterStatus = until_healthy(fs.status, timeout_s=timeout) if waits else fs.status()
     health, sentence = judge(found)
     if options.as_json:
         document({"health": health.name.lower(), "sentence": sentence, **plain(found)})
@@ -61,10 +69,44 @@ def judge(found: ClusterStatus) -> tuple[Health, str]:
 def starting(found: ClusterStatus) -> str:
     """Say how far a master is that has just started."""
     share = min(1.0, found.chunks_reported / found.chunks) if found.chunks else 1.0
+    told, held = replicas_told(found)
     return (
-        f"starting: {int(100 * share)} % of chunks reported, {found.servers_reported} of {len(found.servers)} "
-        "chunkservers; the master waits for the others before it repairs or deletes"
+        f"starting: {found.servers_reported} of {len(found.servers)} chunkservers have reported, "
+        f"{told:,} of {held:,} replicas, {int(100 * share)} % of chunks; "
+        "the master waits for the others before it repairs or deletes"
     )
+
+
+def replicas_told(found: ClusterStatus) -> tuple[int, int]:
+    """Return (replicas that the master has been told of, those that are on the disks of servers that registered)."""
+    told = [server.replicas for server in found.servers]
+    held = [sum(disk.replicas for disk in server.disks if not disk.failed) for server in found.servers]
+    return sum(told), sum(map(max, told, held))
+
+
+def until_healthy(
+    ask: Callable[[], ClusterStatus], *, timeout_s: float | None, pause_s: float = WAIT_LOOK_S
+) -> ClusterStatus:
+    """Ask until the cluster is healthy or the time is over; return the last answer. A silent master is asked again.
+
+    Raises:
+        CairnError: the first question was not answered, or asking again would not help.
+    """
+    found = ask()
+    sentence = judge(found)[1]
+    ends_s = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+    with counting("replicas told") as tell:
+        while judge(found)[0] is not Health.HEALTHY and time.monotonic() < ends_s:
+            tell(*replicas_told(found), sentence)
+            time.sleep(pause_s)
+            try:
+                found = ask()
+                sentence = judge(found)[1]
+            except CairnError as error:
+                if error.retry == "never":
+                    raise
+                sentence = f"no answer: {error}"
+    return found
 
 
 def _faults(found: ClusterStatus, live: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ committed tables <--commit-- Overlay (one batch: new values and deletions) <-- W
 
 import bisect
 from collections.abc import Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -110,6 +111,9 @@ class ReadView:
             key = rows.keys[place]
             yield key, rows.rows[key]
 
+    def page(self, table: str, start: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return list(islice(self.scan(table, start), count))
+
     def count(self, table: str) -> int:
         rows = self._tables.get(table)
         return 0 if rows is None else len(rows.keys)
@@ -151,6 +155,9 @@ class WriteView:
             if value is not None:
                 yield key, value
             key = self._before(table, key) if backwards else self._from(table, key + b"\0")
+
+    def page(self, table: str, start: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return list(islice(self.scan(table, start), count))
 
     def count(self, table: str) -> int:
         rows = self._committed.get(table)

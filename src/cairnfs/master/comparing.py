@@ -4,11 +4,13 @@ A replica is current because the record names its server, never because of its v
 serving before their server gets its first serving lease.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cairnfs.ids import NO_VERSION, BootId, ChunkVersion, ServerId
 from cairnfs.master.exclusions import after
+from cairnfs.meta.sweep import decode_core
 from cairnfs.meta.tables import ChunkRow, PurgedRow
 from cairnfs.wire.membership import Exclusion, ReplicaReport
 
@@ -70,6 +72,28 @@ def judge(
     else:
         below = after(report.version)
     return Verdict(worth, (*barriers, Exclusion(handle=handle, below=below)))
+
+
+def differing(rows: Sequence[bytes | None], versions: Sequence[tuple[int, int]], server: ServerId) -> list[int]:
+    """Return which of a server's settled replicas do not equal their records: places in both sequences.
+
+    One that does is current, with nothing to be told; what `judge` would say is known without asking. So it is with
+    nearly every replica after a start, and this is its innermost loop: no call but the decoder's.
+    """
+    found: list[int] = []
+    decode = decode_core
+    for at, raw in enumerate(rows):
+        if raw is not None:
+            row = decode(raw)
+            if row.closed and row.version == versions[at] and row.barrier == NO_VERSION:
+                for member in row.members:
+                    if member[0] == server:
+                        break
+                else:
+                    found.append(at)
+                continue
+        found.append(at)
+    return found
 
 
 def _worth(row: ChunkRow, report: ReplicaReport, server: ServerId, boot: BootId) -> Worth:

@@ -5,33 +5,28 @@ each with the exclusions that its server has not confirmed. Heartbeats renew lea
 this master (a takeover disturbs no writer).
 """
 
+import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 
 from cairnfs.errors import BadRequestError, CairnError, NotLeaderError
-from cairnfs.ids import ChunkHandle, ChunkVersion
+from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import PROBE_TIMEOUT_S
-from cairnfs.master.comparing import Worth, judge
 from cairnfs.master.granting import Granting
 from cairnfs.master.inventory import Held
 from cairnfs.master.reign import Reign
+from cairnfs.master.reports import Reports
 from cairnfs.master.sessions import Known, Session
-from cairnfs.meta import read
 from cairnfs.meta.commands import CloseChunk, SeeServer
-from cairnfs.meta.tables import ChunkRow, get_chunk, get_counters
+from cairnfs.meta.tables import ChunkRow, get_chunk
 from cairnfs.wire.base import Ping
 from cairnfs.wire.common import Durability
 from cairnfs.wire.membership import (
     ClosedReport,
-    Exclusion,
     Heartbeat,
     HeartbeatAnswer,
     Register,
     Registered,
-    ReplicaReport,
-    ReportAnswer,
-    ReportReplicas,
     Settings,
 )
 
@@ -41,9 +36,10 @@ logger = logging.getLogger(__name__)
 class Membership:
     """Handles what chunkservers say about themselves."""
 
-    def __init__(self, reign: Reign, granting: Granting) -> None:
+    def __init__(self, reign: Reign, granting: Granting, reports: Reports) -> None:
         self._reign = reign
         self._granting = granting
+        self._reports = reports
         config, identity = reign.config, reign.identity
         self._settings = Settings(
             heartbeat_s=config.heartbeat_s,
@@ -55,6 +51,8 @@ class Membership:
             durability=Durability(config.durability),
             trash_s=config.replica_trash_s,
             copies_min=identity.copies_min,
+            report_page=config.report_page,
+            report_bucket=config.report_bucket,
         )
 
     # ------------------------------------------------------------------ sessions
@@ -81,16 +79,35 @@ class Membership:
                 disks=[disk.disk for disk in request.disks],
             )
         )
-        older = reign.sessions.of(request.server)
-        if older is not None:
-            self.end(older, restarted=older.boot != request.boot)
+        await self._end_older(request)
         known = reign.sessions.known.get(request.server) or Known(request.address, request.rack)
         reign.sessions.known[request.server] = replace(known, address=request.address, rack=request.rack)
         session = reign.sessions.begin(request, now_s=reign.now_s())
         logger.info("server registered server=%d address=%s boot=%d", request.server, request.address, request.boot)
         return Registered(
-            session=session.number, epoch=reign.epoch, cluster=reign.identity.cluster, settings=self._settings
+            session=session.number,
+            epoch=reign.epoch,
+            cluster=reign.identity.cluster,
+            settings=self._settings,
+            remembers=reign.inventory.remembered(request.server),
         )
+
+    async def _end_older(self, request: Register) -> None:
+        """End the session before, and have all that the server told in it put aside before the new one begins."""
+        reign = self._reign
+        while True:  # ends: what one session told
+            older = reign.sessions.of(request.server)
+            if older is not None:
+                self.end(older, restarted=older.boot != request.boot)
+            if not reign.inventory.put_aside(request.server):
+                return
+            await asyncio.sleep(0)
+
+    async def _put_aside(self, server: ServerId) -> None:
+        """Bucket by bucket: a server may hold a million replicas, and nobody is to wait for them."""
+        inventory, sessions = self._reign.inventory, self._reign.sessions
+        while sessions.of(server) is None and inventory.put_aside(server):  # noqa: ASYNC110 - others get their turn
+            await asyncio.sleep(0)
 
     async def _refuse_twin(self, request: Register) -> None:
         """A copied disk folder would be the same server twice. Whoever lives at the older address keeps the name."""
@@ -115,81 +132,12 @@ class Membership:
         reign = self._reign
         reign.exclusions.session_ended(session)
         reign.sessions.end(session, restarted=restarted)
-        reign.look_at(reign.inventory.clear(session.server))
+        reign.look_at(reign.inventory.of_server(session.server))
+        reign.start(lambda: self._put_aside(session.server), name="put aside")
         if restarted:
             for handle in reign.leases.of_primary(session.server):
                 reign.leases.drop(handle)  # rule 2: over when its primary restarted
         logger.info("session ended server=%d restarted=%s", session.server, restarted)
-
-    # ------------------------------------------------------------------ reports
-
-    async def report(self, request: ReportReplicas) -> ReportAnswer:
-        """Take one page of the full report and compare it with the records.
-
-        Raises:
-            SessionLostError, BadRequestError: pages come in order; nothing was changed.
-        """
-        reign = self._reign
-        session = reign.sessions.by_number(request.session)
-        if request.page == 0:
-            reign.inventory.clear(session.server)
-            session.reported, session.page = False, 0
-        if request.page != session.page:
-            raise BadRequestError(what=f"page {session.page} of the report expected, not {request.page}")
-        session.heard_s = reign.now_s()
-        exclusions = self.take(session, request.replicas)
-        session.page += 1
-        if request.last:
-            session.reported = True
-            reign.exclusions.report_compared(session.server)
-            logger.info("report compared server=%d replicas=%d", session.server, reign.inventory.count(session.server))
-        return ReportAnswer(exclusions=exclusions)
-
-    def take(self, session: Session, replicas: Sequence[ReplicaReport]) -> list[Exclusion]:
-        """Enter replicas into the inventory and compare each with its record; return what was excluded."""
-        reign = self._reign
-        found: list[Exclusion] = []
-        with reign.store.read() as view:
-            next_handle = get_counters(view).next_handle
-            for report in replicas:
-                row = get_chunk(view, report.handle)
-                purged = read.purged(view, report.handle) if row is None else None
-                self._enter(session, report)
-                self._notice_rollback(report, next_handle)
-                verdict = judge(
-                    row,
-                    purged,
-                    report,
-                    (session.server, session.boot),
-                    is_busy=reign.is_busy(report.handle),
-                    restart_leaves_set=reign.safeguards.restart_leaves_set,
-                )
-                if verdict.worth is Worth.UNSEALED:
-                    self._granting.not_sealed(session.server, report.handle)
-                found.extend(verdict.exclusions)
-        now_s = reign.now_s()
-        for exclusion in found:
-            reign.exclusions.add(session.server, exclusion, now_s=now_s)
-        return found
-
-    def _enter(self, session: Session, report: ReplicaReport) -> None:
-        """A report that was under way while a raise ended must not undo what the raise has made certain."""
-        held = self._reign.inventory.get(session.server, report.handle)
-        if held is not None and held.version > report.version:
-            return
-        self._reign.inventory.put(session.server, report)
-
-    def _notice_rollback(self, report: ReplicaReport, next_handle: ChunkHandle) -> None:
-        """Rule 22: a replica above every number that this master knows means that its metadata are an old copy."""
-        reign = self._reign
-        if reign.rolled_back or not reign.safeguards.notice_rollback:
-            return
-        highest = max(report.version, report.promised)
-        if report.handle >= next_handle or highest > reign.highest_version:
-            reign.rolled_back = (
-                f"chunk {report.handle:016x} at {highest} is newer than this metadata: nothing will be deleted"
-            )
-            logger.error("metadata are older than the cluster: safe mode, no deletion: %s", reign.rolled_back)
 
     # ------------------------------------------------------------------ heartbeats
 
@@ -219,7 +167,7 @@ class Membership:
         reign.look_at(request.lost)
         self._take_leaving(session, request.leaving)
         if request.gained:
-            self.take(session, request.gained)
+            self._reports.take(session, request.gained)
         renewed, unknown = reign.leases.renew(session.server, session.boot, request.leases, now_s)
         if unknown:
             renewed += self._adopt(session, unknown, now_s)

@@ -190,9 +190,7 @@ class Reign:
 
     def _is_promised_above(self, handle: ChunkHandle, row: ChunkRow) -> bool:
         holders = self.inventory.holders(handle)
-        return any(
-            (held := holders.get(server)) is not None and held.promised > row.version for server, _ in row.members
-        )
+        return any((held := holders.get(server)) is not None and held.bound > row.version for server, _ in row.members)
 
     def check_leads(self) -> None:
         """Raises NotLeaderError if this master was deposed, or what its store failed with."""
@@ -283,7 +281,7 @@ class Reign:
         if held is None:
             is_empty = row.is_new and boot == session.boot and not row.closed
             return is_empty and not self.inventory.is_lost(session.server, handle)
-        return not held.incomplete and held.version >= row.version
+        return not held.incomplete and held.told >= row.version
 
     def live_current(self, row: ChunkRow, handle: ChunkHandle) -> list[Session]:
         """Of these, the ones heard lately."""

@@ -1,4 +1,4 @@
-"""Handlers of `wire.membership`. Thin: see `membership` and `locate`."""
+"""Handlers of `wire.membership`. Thin: see `membership`, `reports` and `locate`."""
 
 import logging
 
@@ -7,6 +7,7 @@ from cairnfs.ids import ServerId
 from cairnfs.master.locate import Locate
 from cairnfs.master.membership import Membership
 from cairnfs.master.reign import Reign
+from cairnfs.master.reports import Reports
 from cairnfs.rpc.payload import Incoming
 from cairnfs.rpc.server import Peer, Server
 from cairnfs.wire.base import Done
@@ -24,14 +25,14 @@ from cairnfs.wire.membership import (
 logger = logging.getLogger(__name__)
 
 
-def serve_membership(server: Server, reign: Reign, membership: Membership, locate: Locate) -> None:
+def serve_membership(server: Server, reign: Reign, membership: Membership, reports: Reports, locate: Locate) -> None:
     """Register the handlers."""
 
     async def register(_peer: Peer, request: Register, _incoming: Incoming) -> Registered:
         return await membership.register(request)
 
     async def report(_peer: Peer, request: ReportReplicas, _incoming: Incoming) -> ReportAnswer:
-        return await membership.report(request)
+        return await reports.report(request)
 
     async def heartbeat(_peer: Peer, request: Heartbeat, _incoming: Incoming) -> HeartbeatAnswer:
         return await membership.heartbeat(request)

@@ -25,6 +25,7 @@ from cairnfs.master.membership import Membership
 from cairnfs.master.raising import Raising
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
+from cairnfs.master.reports import Reports
 from cairnfs.master.serve_duties import serve_duties
 from cairnfs.master.serve_locations import serve_locations
 from cairnfs.master.serve_membership import serve_membership
@@ -138,7 +139,7 @@ class Master:
             caller=Caller(env, role="master", boot=self._boot, cluster=identity.cluster),
             nursery=Nursery("master"),
             sessions=sessions,
-            inventory=Inventory(),
+            inventory=Inventory(bucket=config.report_bucket),
             exclusions=Exclusions(sessions, started_s=started_s),
             leases=Leases(lease_s=config.lease_s),
             started_s=started_s,
@@ -151,7 +152,8 @@ class Master:
         granting = Granting(reign)
         raising = Raising(reign, granting)
         choosing = Choosing(reign)
-        membership = Membership(reign, granting)
+        reports = Reports(reign, granting)
+        membership = Membership(reign, granting, reports)
         locate = Locate(reign, granting, raising, choosing, membership)
         counting = Counting(reign)
         snapshots = Snapshots(reign, raising, counting)
@@ -163,7 +165,7 @@ class Master:
         ).serve(server)
         serve_quotas(server, reign, counting)
         serve_locations(server, locate)
-        serve_membership(server, reign, membership, locate)
+        serve_membership(server, reign, membership, reports, locate)
         StatusPage(reign, repairing, balancing, garbage).serve(server)
         serve_operating(server, reign, garbage)
         serve_duties(server, reign, Draining(reign, repairing), repairing)

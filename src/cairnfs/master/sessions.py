@@ -52,6 +52,8 @@ class Session:
     reported: bool = False
     """Its full report has been compared (rule 5)."""
     page: int = 0
+    is_waiting: bool = False
+    """Its report has begun, or waits for its turn to."""
     load: int = 0
     serves_until_s: float = 0.0
     pending: dict[int, Exclusion] = field(default_factory=dict)
@@ -70,8 +72,8 @@ class Session:
 
     @property
     def has_begun(self) -> bool:
-        """True once a part of its report is here. A server whose disks have failed may register for ever."""
-        return self.reported or self.page > 0
+        """True once its report has begun. A server whose disks have failed may register for ever."""
+        return self.reported or self.is_waiting
 
     def take_disks(self, disks: list[DiskReport]) -> None:
         self.disks = disks
@@ -177,6 +179,10 @@ class Sessions:
 
     def of(self, server: ServerId) -> Session | None:
         return self._by_server.get(server)
+
+    def is_there(self, number: int) -> bool:
+        """True while the session of that number lives."""
+        return number in self._by_number
 
     def all(self) -> list[Session]:
         return list(self._by_server.values())

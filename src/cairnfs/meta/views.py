@@ -17,6 +17,9 @@ class MetaRead(Protocol):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) with start <= key < stop in order; backwards: the same range from its end."""
 
+    def page(self, table: str, start: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return the first `count` rows (key, value) from `start` on, in order: one call for a whole page of rows."""
+
     def count(self, table: str) -> int:
         """Return how many rows the table has, in constant time."""
 

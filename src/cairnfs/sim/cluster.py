@@ -41,8 +41,10 @@ QUICK = MasterConfig(
     safe_start_s=10.0,
     lease_s=20.0,
     recent_creations_max=1000,
+    report_page=4,
+    report_bucket=4,
 )
-"""Times that make a simulated minute eventful."""
+"""Times that make a simulated minute eventful, and reports of several pages although there are few chunks."""
 
 
 ROOMY = ChunkserverConfig(reserve_bytes=0)

@@ -17,7 +17,7 @@ from cairnfs.errors import CairnError
 from cairnfs.limits import Geometry
 from cairnfs.safeguards import ALL_ON, Safeguards
 from cairnfs.sim.checks import Watch, check_rest
-from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, ROOMY, SimCluster
+from cairnfs.sim.cluster import FOLDER, MASTER_ADDRESS, QUICK, ROOMY, SimCluster
 from cairnfs.sim.faults import Faults
 from cairnfs.sim.loop import SimError
 from cairnfs.sim.model import ViolationError
@@ -54,6 +54,7 @@ PROBES = (
     "replicas_cloned_locally",
     "replicas_deleted",
     "replicas_quarantined",
+    "replicas_repeated",
     "roles_frozen",
     "rounds",
     "suspects_reported",
@@ -244,4 +245,6 @@ def _config_of(options: Options) -> MasterConfig:
         location_cache_s=options.location_cache_s,
         trash_s=options.trash_s,
         recent_creations_max=1000,
+        report_page=QUICK.report_page,
+        report_bucket=QUICK.report_bucket,
     )

@@ -1,13 +1,22 @@
 """Belonging to the cluster: chunkserver → master. Rules 2, 4 to 6, 20.
 
-Register ──▶ Registered           a session; the server learns cluster, geometry and settings
-ReportReplicas (pages) ──▶ Done   the full inventory; it serves nothing before the last page is answered
+Register ──▶ Registered                  a session; the server learns cluster, geometry and settings
+ReportReplicas (pages) ──▶ ReportAnswer  the full inventory; it serves nothing before the last page is answered
 Heartbeat, every second ──▶ HeartbeatAnswer
+
+Where the master remembers what a server told last, the first pages have digests instead of replicas, and the answers
+say which buckets of handles are to be told: docs/PROTOCOL.md, "Registration with a digest".
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, DiskId, Epoch, ServerId
+from cairnfs.limits import DIGEST_PAGE_MAX, REPORT_BUCKET, REPORT_PAGE_MAX
 from cairnfs.wire.base import U63, Address, Done, LengthInChunk, Part, Reply, Request
 from cairnfs.wire.common import Durability
+from cairnfs.wire.settled import SettledReplicas
 
 
 class DiskReport(Part):
@@ -42,6 +51,10 @@ class Settings(Part):
     trash_s: float
     """How long deleted replicas stay in the replica trash."""
     copies_min: int = 2
+    report_page: Annotated[int, Meta(ge=1, le=REPORT_PAGE_MAX)] = REPORT_PAGE_MAX
+    """Replicas in one page of a report."""
+    report_bucket: Annotated[int, Meta(ge=1, le=REPORT_PAGE_MAX)] = REPORT_BUCKET
+    """Handles whose settled replicas share one digest."""
 
 
 class Registered(Reply, tag=0x160):
@@ -51,6 +64,8 @@ class Registered(Reply, tag=0x160):
     epoch: Epoch
     cluster: str
     settings: Settings
+    remembers: U63 = 0
+    """Replicas that this server told this master before, in so many buckets; 0: digests are of no use."""
 
 
 class Register(Request[Registered], tag=0x60):
@@ -94,20 +109,39 @@ class Exclusion(Part):
     barrier: bool = False
 
 
-class ReportAnswer(Reply, tag=0x161):
+class BucketDigest(Part):
+    """The settled replicas of one bucket of handles, as `settled.digest_of` has them."""
+
+    bucket: U63
+    digest: U63
+
+
+class ReportAnswer(Reply, tag=0x164):
     """The page was compared."""
 
     exclusions: list[Exclusion] = []
-    """For the replicas of this page; they take effect before the next page is sent."""
+    """For the replicas of this page; they take effect before the next page is sent. Every heartbeat repeats them."""
+    differing: list[U63] = []
+    """Of the buckets whose digests the page has: those that are to be told."""
+    waits: bool = False
+    """True: other servers are being compared, and nothing was taken. Send the first page again."""
 
 
-class ReportReplicas(Request[ReportAnswer], tag=0x61):
-    """One page of the full inventory. With `last` answered the session may get serving leases."""
+class ReportReplicas(Request[ReportAnswer], tag=0x64):
+    """One page of the full inventory. With `last` answered the session may get serving leases.
+
+    Tag 0x61 was the same without columns and digests: a master that knows only that one must refuse this one, since
+    it would take a page of columns for an empty page.
+    """
 
     session: U63
     page: int
     last: bool
-    replicas: list[ReplicaReport]
+    replicas: Annotated[list[ReplicaReport], Meta(max_length=REPORT_PAGE_MAX)]
+    """Those that are not settled."""
+    settled: SettledReplicas = SettledReplicas()
+    digests: Annotated[list[BucketDigest], Meta(max_length=DIGEST_PAGE_MAX)] = []
+    """Buckets are told by ascending number, before any replica."""
 
 
 class ClosedReport(Part):

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from cairnfs.cli.common import address_of, plain, remote
 from cairnfs.cli.content import _start_of_last_lines
-from cairnfs.cli.health import Health, judge
+from cairnfs.cli.health import Health, judge, until_healthy
 from cairnfs.client.transfer_plan import part_name
-from cairnfs.errors import BadNameError
-from cairnfs.ids import ChunkVersion, Epoch
+from cairnfs.errors import BadNameError, ConnectError, WrongClusterError
+from cairnfs.ids import BootId, ChunkVersion, DiskId, Epoch, ServerId
 from cairnfs.observe.logs import LogFormat, start_logging
 from cairnfs.wire.common import Durability
-from cairnfs.wire.status import ClusterStatus
+from cairnfs.wire.membership import DiskReport
+from cairnfs.wire.status import ClusterStatus, ServerStatus
 
 
 @given(st.lists(st.binary(max_size=5)), st.integers(0, 6))
@@ -88,6 +89,55 @@ def test_the_exit_code_of_status_is_how_bad_it_is():
     assert judge(picture(chunks_below_goal=1, chunks_one_copy=1))[0] is Health.AT_RISK
     assert judge(picture(chunks_missing=1))[0] is Health.AT_RISK
     assert judge(picture(chunks_missing=1, safe_start=True))[0] is Health.DEGRADED  # it has not heard everybody yet
+
+
+def server(number, *, told, held):
+    disk = DiskReport(disk=DiskId(number), folder="/d", free=1, total=2, replicas=held)
+    return ServerStatus(
+        server=ServerId(number), address=f"s{number}:1", rack="", state="live", boot=BootId(1), disks=[disk],
+        replicas=told, primaries=0, heard_s=0.1,
+    )  # fmt: skip
+
+
+def test_waiting_shows_how_much_was_told_and_ends_when_the_cluster_is_healthy(capsys):
+    """Goal: a person sees a start go on. Method: a script of pictures, with a master that is silent once."""
+    half = picture(
+        safe_start=True, chunks=100, chunks_reported=60, servers_reported=1,
+        servers=[server(1, told=60, held=60), server(2, told=0, held=1040)],
+    )  # fmt: skip
+    more = picture(
+        safe_start=True, chunks=100, chunks_reported=90, servers_reported=1,
+        servers=[server(1, told=60, held=60), server(2, told=500, held=1040)],
+    )  # fmt: skip
+    whole = picture(chunks=100, servers=[server(1, told=60, held=60), server(2, told=1040, held=1040)])
+    script = iter([half, half, ConnectError(address="m:1", why="refused"), more, whole, half])
+
+    def ask():
+        found = next(script)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    assert until_healthy(ask, timeout_s=None, pause_s=0) is whole
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3, "a line only when it changes"
+    assert "1 of 2 chunkservers have reported, 60 of 1,100 replicas, 60 % of chunks" in told[0]
+    assert told[1].startswith("no answer: ")
+    assert "560 of 1,100 replicas" in told[2]
+
+
+def test_waiting_ends_with_its_time_or_with_an_error_that_stays():
+    bad = picture(chunks_missing=1)
+    assert until_healthy(lambda: bad, timeout_s=0, pause_s=0) is bad
+    script = iter([bad])
+
+    def ask():
+        for found in script:
+            return found
+        raise WrongClusterError(what="m:1", expected="a", found="b")
+
+    with pytest.raises(WrongClusterError):
+        until_healthy(ask, timeout_s=5, pause_s=0)
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))

@@ -1,10 +1,12 @@
 """What a reported replica is worth. Rules 2, 4 and 5."""
 
 import pytest
+from msgspec.structs import replace
 
 from cairnfs.ids import BootId, ChunkHandle, ChunkVersion, InodeId, ServerId
-from cairnfs.master.comparing import Worth, judge
-from cairnfs.meta.tables import ChunkRow
+from cairnfs.master.comparing import Verdict, Worth, differing, judge
+from cairnfs.meta.sweep import ChunkCore, decode_core
+from cairnfs.meta.tables import ChunkRow, encode
 from cairnfs.wire.membership import ReplicaReport
 
 HANDLE = ChunkHandle(64)
@@ -48,3 +50,33 @@ def test_one_that_its_primary_closed_is_not_although_the_record_is_not_told_yet(
 )
 def test_closed_does_not_help_what_is_older_or_incomplete(replica):
     assert excluded(judge(row(), None, replica, (SERVER, NEXT_BOOT)))
+
+
+def test_only_what_equals_its_record_needs_no_judgement():
+    """Goal: the short way agrees with `judge`. Method: a closed member, then each thing that may differ, alone."""
+    closed = row(closed=True)
+    rows = [
+        closed,
+        None,
+        row(),
+        replace(closed, version=ChunkVersion(1, 159)),
+        replace(closed, members=[(SERVER + 1, BOOT)]),
+        replace(closed, barrier=ChunkVersion(1, 1)),
+        replace(closed, members=[(SERVER + 1, BOOT), (SERVER, NEXT_BOOT)]),
+    ]
+    raw = [None if one is None else encode(one) for one in rows]
+    found = differing(raw, [tuple(VERSION)] * len(rows), SERVER)
+    assert found == [1, 2, 3, 4, 5]
+    for at, one in enumerate(rows):
+        verdict = judge(one, None, report(closed=True), (SERVER, BOOT))
+        if at not in found:
+            assert verdict == Verdict(Worth.CURRENT), at
+
+
+def test_the_core_of_a_record_is_its_beginning():
+    """Goal: `ChunkCore` reads what `ChunkRow` wrote. Method: names and values, in order."""
+    names = ChunkCore.__struct_fields__
+    assert names == ChunkRow.__struct_fields__[: len(names)]
+    full = replace(row(closed=True), broken_at=ChunkVersion(1, 2), barrier=ChunkVersion(3, 4), base_length=5)
+    core = decode_core(encode(full))
+    assert [getattr(core, name) for name in names] == [getattr(full, name) for name in names]

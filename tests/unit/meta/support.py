@@ -1,6 +1,7 @@
 """A metadata store as a dict, and a caller of `execute` with a clock of its own."""
 
 from bisect import bisect_left, insort
+from itertools import islice
 
 from cairnfs.config import ClusterConfig
 from cairnfs.errors import NotCountedError
@@ -31,6 +32,9 @@ class DictStore:
         chosen = keys[bisect_left(keys, start) : len(keys) if stop is None else bisect_left(keys, stop)]
         for key in reversed(chosen) if backwards else chosen:
             yield key, self.rows[table][key]
+
+    def page(self, table, start, count):
+        return list(islice(self.scan(table, start), count))
 
     def count(self, table):
         return len(self.rows.get(table, {}))

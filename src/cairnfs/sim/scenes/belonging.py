@@ -90,6 +90,31 @@ def copy_names(source: MemoryFolder, tree: SimTree, target: MemoryFolder) -> Non
             target.entries[name] = target.durable[name] = node
 
 
+async def compare_digests(stage: Stage) -> None:
+    """Goal: rule 5: what a server told before counts again only if it says that nothing has changed.
+
+    Method: a server comes back with its disk as it was a day ago; it has one chunk of the two that it told of. The
+    master must find out by itself, and copy the other.
+    """
+    client = await stage.client("other")
+    await stage.on("other", client.write_bytes("/other", content(2)))
+    victim = stage.members[0]
+    stage.world.make_folder("image", FOLDER)
+    image = stage.world.tree("image", FOLDER)
+    copy_names(stage.world.tree(victim, FOLDER).top, image, image.top)
+    await stage.make(1)
+    server = stage.cluster.servers[victim].server_id
+    await stage.cluster.until(lambda: stage.reign.inventory.count(server) == 2)
+    stage.cluster.crash(victim)
+    stage.world.make_folder(victim, FOLDER)
+    tree = stage.world.tree(victim, FOLDER)
+    copy_names(image.top, tree, tree.top)
+    await stage.cluster.restart(victim)
+    store = stage.cluster.servers[victim].context.store
+    assert len(store.replicas) == 1, "the image has one chunk"
+    await stage.cluster.until(lambda: len(store.replicas) == 2)
+
+
 async def remember_results(stage: Stage) -> None:
     """Goal: contract 1.
 

@@ -21,6 +21,7 @@ SCENES: dict[str, Scene] = {
         orders.restart_leaves_set,
         orders.filter_repeats,
         reads.serving_lease,
+        belonging.compare_digests,
         reads.fence_before_overwrite,
         reads.exclusions_before_renewal,
         reads.pending_ranges,

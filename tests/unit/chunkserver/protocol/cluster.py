@@ -26,12 +26,14 @@ from cairnfs.wire.membership import (
     HeartbeatAnswer,
     Register,
     Registered,
+    ReplicaReport,
     ReportAnswer,
     ReportReplicas,
     ReportSuspect,
     Settings,
 )
 from cairnfs.wire.mutations import AppendRecord, PushData, SyncChunk, TruncateChunk, WriteChunk
+from cairnfs.wire.settled import unpack_columns
 from cairnfs.wire.status import GetReplicaInfo
 
 CLUSTER = "c" * 32
@@ -103,6 +105,11 @@ class Master:
     async def report(self, peer, request, incoming):
         for replica in request.replicas:
             self.reported[replica.handle, request.session] = replica
+        for handle, version, length in unpack_columns(request.settled).rows():
+            self.reported[handle, request.session] = ReplicaReport(
+                handle=handle, version=ChunkVersion(*version), promised=ChunkVersion(*version), length=length,
+                closed=True, incomplete=False, unbroken=True,
+            )  # fmt: skip
         return ReportAnswer()
 
     async def heartbeat(self, peer, request, incoming):
