@@ -56,6 +56,7 @@ RULES = {
     "verify_on_read": "rule 16: bytes that do not fit their checksum are not answered",
     "place_tag": "rule 24: a checksum counts only at the place it was written for",
     "first_error_fails_disk": "rule 25: a disk whose flush failed is trusted no more",
+    "compare_digests": "rule 5: only equal digests stand for a report of what was told before",
     "scrub_mends": "rule 16: what a scrub finds to be damaged is made anew",
     "last_copy_first": "GFS paper, 4.3: chunks with one copy left are copied first",
     "copy_before_move": "rule 23: a moved replica leaves its old server when the new one is registered",
