@@ -28,6 +28,7 @@ RULES = {
     "length_by_round": "rule 7: a length is told after every member has answered",
     "cluster_identity": "rule 24: messages and disks of another cluster are refused",
     "serving_lease": "rule 5: no read without a live session with the master",
+    "compare_digests": "rule 5: what a server told before counts again only if its digest is equal",
     "fence_before_overwrite": "rule 6: no overwrite before nobody outside the set can be read",
     "pending_ranges": "rule 7: bytes that are not applied by every member are not read",
     "restart_leaves_set": "rule 4: a replica that restarted serves nothing until it is reconciled",
