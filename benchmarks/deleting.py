@@ -160,13 +160,18 @@ def main() -> None:
         settings = {"replica_trash_s": args.replica_trash, "recent_creations_max": 10**9}
         with ProcessCluster(folder, chunkservers=args.servers, master_settings=settings) as cluster:
             found = measure(cluster, int(args.files), args.copies)
-    facts = {"files": int(args.files), "servers": args.servers, "copies": args.copies, **found}
-    if args.json:
-        print(json.dumps({name: round(value, 4) for name, value in facts.items()}))
+        # Before the folder is removed, which takes minutes.
+        show({"files": int(args.files), "servers": args.servers, "copies": args.copies, **found}, as_json=args.json)
+
+
+def show(facts: dict[str, float], *, as_json: bool) -> None:
+    """Print the figures, as one document or a table."""
+    if as_json:
+        print(json.dumps({name: round(value, 4) for name, value in facts.items()}), flush=True)
         return
     for name, value in facts.items():
         goal = f"   goal {GOALS[name]:g}" if name in GOALS else ""
-        print(f"{name:>22}: {value:,.3f}{goal}")
+        print(f"{name:>22}: {value:,.3f}{goal}", flush=True)
 
 
 if __name__ == "__main__":
