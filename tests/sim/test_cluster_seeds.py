@@ -2,6 +2,7 @@
 
 import pytest
 from tests.sim import crashes
+from tests.sim.hash_seeds import run_in_process
 
 SEEDS = range(20)
 
