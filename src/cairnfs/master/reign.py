@@ -182,9 +182,7 @@ class Reign:
 
     def _is_promised_above(self, handle: ChunkHandle, row: ChunkRow) -> bool:
         holders = self.inventory.holders(handle)
-        return any(
-            (held := holders.get(server)) is not None and held.bound > row.version for server, _ in row.members
-        )
+        return any((held := holders.get(server)) is not None and held.bound > row.version for server, _ in row.members)
 
     def check_leads(self) -> None:
         """Raises NotLeaderError if this master was deposed, or what its store failed with."""
