@@ -45,6 +45,7 @@ BYTES = 1000
 BATCH = 20_000
 FIRST_INODE = 2
 CALL_S = 60.0
+BEAT_S = 1.0
 
 
 def version_of(file: int) -> ChunkVersion:
@@ -107,8 +108,12 @@ class Chunkserver:
         self.caller = Caller(real_env(), role="chunkserver", boot=self.boot)
         self.page = 0
         self.sent_bytes = 0
+        self.beating: asyncio.Task[None] | None = None
 
     async def join(self, master: str) -> None:
+        """Lose the session, if there is one, and begin another."""
+        if self.beating is not None:
+            self.beating.cancel()
         registered = await self.caller.call(
             master,
             Register(server=self.server, boot=self.boot, address=f"127.0.0.1:{self.server}", disks=[],
@@ -123,11 +128,21 @@ class Chunkserver:
         pages = [rows[at : at + REPORT_PAGE_MAX] for at in range(0, len(rows), REPORT_PAGE_MAX)] or [[]]
         for number, page in enumerate(pages):
             await self.send(master, session, last=number == len(pages) - 1, settled=pack(page))
-        beat = Heartbeat(
+        await self.beat(master, session)
+        self.beating = asyncio.create_task(self.keep(master, session))
+
+    async def keep(self, master: str, session: int) -> None:
+        """Beat until cancelled: a silent server is dead after ten seconds, while others are still being compared."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self.beat(master, session)
+
+    async def beat(self, master: str, session: int) -> None:
+        request = Heartbeat(
             session=session, boot=self.boot, sent_at_s=0.0, disks=[], leases=[], closed=[], gained=[],
             lost=[], fences_wanted=[], exclusions_confirmed=0,
         )  # fmt: skip
-        await self.caller.call(master, beat, timeout_s=CALL_S)
+        await self.caller.call(master, request, timeout_s=CALL_S)
 
     async def send(self, master: str, session: int, *, last: bool = False, **what: object) -> ReportAnswer:
         """Send the next page."""
@@ -156,6 +171,8 @@ def chunkserver(pipe: Connection, number: int, files: int, servers: int, copies:
         while master := await asyncio.to_thread(pipe.recv):
             await one.join(master)
             pipe.send(one.sent_bytes)
+        if one.beating is not None:
+            one.beating.cancel()
         await one.caller.close()
 
     asyncio.run(go())
