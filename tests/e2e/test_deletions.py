@@ -21,7 +21,9 @@ async def claiming(folder, count):
     """A real master, and a server that claims `count` replicas that no file ever used."""
     env = real_env()
     await initialise(env, str(folder), ClusterConfig(copies_min=1))
-    config = MasterConfig(listen=(ANY,), data=str(folder), heartbeat_s=0.05, safe_start_s=0.0)
+    config = MasterConfig(
+        listen=(ANY,), data=str(folder), heartbeat_s=0.05, suspect_s=300.0, dead_s=600.0, safe_start_s=0.0
+    )
     master = Master(env, config)
     await master.start()
     one = FakeChunkserver(env, World(), 0xABC, master.address)

@@ -12,6 +12,7 @@ from tests.support.master_cluster import master_cluster
 from tests.support.master_cluster import run as run_master
 from tests.unit.chunkserver.protocol.cluster import pass_time, run
 
+from cairnfs.chunkserver.clone import DELETED_AT_ONCE
 from cairnfs.ids import ChunkVersion
 from cairnfs.wire.master_orders import Clone, DeleteReplicas
 
@@ -19,7 +20,7 @@ from cairnfs.wire.master_orders import Clone, DeleteReplicas
 @pytest.mark.xfail(strict=True, reason="rule 22: a deletion names a version, and a new copy has the same one")
 def test_a_late_deletion_spares_a_copy_that_was_made_after_it():
     """Goal: rule 23, an order that was overtaken deletes nothing that became current meanwhile.
-    Method: an order for two chunks waits at the first one, which is busy; the master asks again for the second, then
+    Method: an order for many chunks waits at the first one, which is busy; the master asks again for the last, then
     has it copied there anew at the version of its record; then the first order goes on. Model: deletion, "exact copy".
     """
 
@@ -30,8 +31,11 @@ def test_a_late_deletion_spares_a_copy_that_was_made_after_it():
             await cluster.append(lease, b"12345")
             await cluster.sync(lease, close=True)
         replicas = [(lease.handle, lease.version) for lease in leases]
+        # As many as are deleted side by side, of which nothing is there but the first; then the one that matters.
+        others = [(100 + number, leases[0].version) for number in range(DELETED_AT_ONCE)]
+        many = [replicas[0], *others, replicas[1]]
         async with cluster.servers["c"].context.turns.hold(1):
-            late = asyncio.ensure_future(cluster.order("c", DeleteReplicas(epoch=1, replicas=replicas)))
+            late = asyncio.ensure_future(cluster.order("c", DeleteReplicas(epoch=1, replicas=many)))
             await pass_time(1)
             await cluster.order("c", DeleteReplicas(epoch=1, replicas=replicas[1:]))
             copy = Clone(handle=2, version=leases[1].version, epoch=1, source=cluster.address("a"))

@@ -8,7 +8,7 @@ from cairnfs.checksum import piece_crcs
 from cairnfs.chunkserver.reconcile import forget_replica
 from cairnfs.client.filesystem import Client
 from cairnfs.ids import ChunkHandle, Serial
-from cairnfs.sim.cluster import SMALL
+from cairnfs.sim.cluster import MASTER, SMALL
 from cairnfs.sim.scenes.raises import incomplete_is_no_source
 from cairnfs.sim.stage import Stage, content
 
@@ -56,10 +56,12 @@ async def every_combination(stage: Stage) -> None:
     names = stage.cluster.names
     for name in names:
         stage.cluster.crash(name)
+        stage.world.cut(name, MASTER)  # nothing is repaired before all are as they are to be
     for position, name in enumerate(names):
         await stage.cluster.restart(name)
         for handle, kinds in zip(handles(stage), COMBINATIONS, strict=True):
             await stage.on(name, spoil(stage, name, handle, kinds[position]))
+    stage.world.heal()
     await stage.cluster.until(lambda: all(is_over(stage, handle) for handle in handles(stage)), limit_s=400)
     for handle, kinds in zip(handles(stage), COMBINATIONS, strict=True):
         check_result(stage, handle, kinds)
