@@ -8,7 +8,7 @@ Method: hypothesis draws operations and runs each on both. A file's content is t
 chunk's content is a number that is new with each opening; the real side keeps them by (handle), as chunkservers would.
 """
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from tests.property.quota_rules import Quotas, refuse
@@ -346,5 +346,10 @@ class Namespace(Quotas):
 
 TestNamespace = Namespace.TestCase
 TestNamespace.settings = settings(
-    max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    # Without explaining: it traces every line, which makes each example several times slower.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    max_examples=120,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
