@@ -26,6 +26,8 @@ from cairnfs.rpc.server import Answer
 from cairnfs.wire.master_orders import BlockData, Blocks, ListBlocks, ReadBlocks
 
 _ATTEMPTS = 3
+_PIECE_S = 0.02
+"""A paced copy goes in pieces of so much time at its limit: a client's read waits behind one of them on the wire."""
 
 
 # ------------------------------------------------------------------ the side that copies
@@ -58,7 +60,7 @@ async def fetch_ahead(
     """
     kept: Runs = {}
     left_bytes = JOINER_REST_BYTES
-    for first, count in _runs(context, replica, blocks):
+    for first, count in _runs(context, replica, blocks, paced=paced):
         request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count, paced=paced)
         data = await _fetch(context, replica, source[0], request)
         if len(data) <= left_bytes:
@@ -82,7 +84,7 @@ async def make_equal(
     copied = 0
     if replica.length > blocks.length:
         await context.store.truncate(replica, blocks.length, serial=Serial(0))
-    for first, count in _runs(context, replica, blocks):
+    for first, count in _runs(context, replica, blocks, paced=paced):
         data: Buffer | None = ahead.get((first, count))
         if data is None:
             request = ReadBlocks(handle=replica.handle, version=source[1], block=first, count=count, paced=paced)
@@ -115,10 +117,13 @@ def differing(replica: Replica, blocks: Blocks, block_bytes: int) -> list[int]:
     return wanted
 
 
-def _runs(context: Context, replica: Replica, blocks: Blocks) -> list[tuple[int, int]]:
-    """Join differing blocks that follow each other, up to a payload."""
+def _runs(context: Context, replica: Replica, blocks: Blocks, *, paced: bool) -> list[tuple[int, int]]:
+    """Join differing blocks that follow each other, up to a payload; `paced`: up to what the limit lets in at once."""
     block_bytes = context.geometry.block_bytes
-    most = max(1, PAYLOAD_BYTES_MAX // block_bytes)
+    piece_bytes = PAYLOAD_BYTES_MAX
+    if paced and context.pace_in.bytes_s:
+        piece_bytes = min(piece_bytes, int(context.pace_in.bytes_s * _PIECE_S))
+    most = max(1, piece_bytes // block_bytes)
     runs: list[tuple[int, int]] = []
     for block in differing(replica, blocks, block_bytes):
         if runs and block == sum(runs[-1]) and runs[-1][1] < most:
