@@ -10,7 +10,7 @@ A new boot begins with nothing: rule 4 is kept by forgetting.
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cairnfs.chunkserver.pending import PendingRanges
 from cairnfs.chunkserver.repeats import RepeatFilter
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _ABSENT_MAX = 1_000_000
 """Chunks one server knows of, with a replica or only with a promise. Rule 27: about 64 TiB of full chunks."""
+_PURGED_MAX = 4096
+"""Purged chunks that are still known: more than the leases that a client may show late."""
 
 
 class Role(StrEnum):
@@ -155,34 +157,69 @@ class Chunk:
         return any(a < end and start < b for a, b in self.held)
 
 
+class Gone(NamedTuple):
+    """What is still to be known of a chunk whose replica was deleted. Rule 3."""
+
+    promised: ChunkVersion
+    opened: ChunkVersion
+    """So that a lease shown late makes no empty replica in its place."""
+
+
 class Chunks:
-    """All chunks that this server has something to say about, in order of first mention."""
+    """All chunks that this server has something to say about, in order of first mention.
+
+    Of a deleted replica a `Gone` is kept, a tenth of a `Chunk`, and that only while a file may use the chunk again: of
+    purged chunks it is forgotten after a while, as a restart forgets all of them at once. A lease shown later than that
+    would make a replica that nobody needs, and the master would have it deleted.
+    """
 
     def __init__(self) -> None:
         self._chunks: dict[ChunkHandle, Chunk] = {}
+        self._gone: dict[ChunkHandle, Gone] = {}
+        self._purged: dict[ChunkHandle, Gone] = {}  # the first ones go first
         self._primaries: dict[ChunkHandle, Chunk] = {}
         self._fenced: dict[ChunkHandle, Chunk] = {}
 
+    def __len__(self) -> int:
+        """Return how many chunks are known, with a replica or without."""
+        return len(self._chunks) + len(self._gone) + len(self._purged)
+
     def find(self, handle: ChunkHandle) -> Chunk | None:
         """Return what is known; None: nothing."""
-        return self._chunks.get(handle)
+        chunk = self._chunks.get(handle)
+        if chunk is None and (handle in self._gone or handle in self._purged):
+            return self._remember(handle)
+        return chunk
 
     def ensure(self, handle: ChunkHandle) -> Chunk:
         """Return what is known, beginning with nothing. Raises BusyError at the limit."""
-        chunk = self._chunks.get(handle)
+        chunk = self.find(handle)
         if chunk is None:
-            if len(self._chunks) >= _ABSENT_MAX:
+            if len(self) >= _ABSENT_MAX:
                 raise BusyError(what="this chunkserver knows as many chunks as it may")
             chunk = self._chunks[handle] = Chunk(handle)
         return chunk
 
-    def drop(self, handle: ChunkHandle) -> None:
-        """Forget a chunk whose replica was deleted; a promise stays."""
-        chunk = self._chunks.get(handle)
-        if chunk is not None:
-            chunk.end("replica deleted")
-            # What was opened stays known, so that a lease shown late makes no empty replica in its place.
-            self._chunks[handle] = Chunk(handle, promised=chunk.promised, opened=chunk.opened)
+    def _remember(self, handle: ChunkHandle) -> Chunk:
+        """Somebody asks for a chunk whose replica is gone: the promise counts. Rule 3."""
+        gone = self._gone.pop(handle, None) or self._purged.pop(handle)
+        chunk = self._chunks[handle] = Chunk(handle, promised=gone.promised, opened=gone.opened)
+        return chunk
+
+    def drop(self, handle: ChunkHandle, *, purged: bool = False) -> None:
+        """Forget a chunk whose replica was deleted; a promise stays.
+
+        `purged`: no file will use it again, so the promise need not stay for ever.
+        """
+        chunk = self.find(handle)
+        if chunk is None:
+            return
+        chunk.end("replica deleted")
+        del self._chunks[handle]
+        kept = self._purged if purged else self._gone
+        kept[handle] = Gone(chunk.promised, chunk.opened)
+        if len(self._purged) > _PURGED_MAX:
+            del self._purged[next(iter(self._purged))]
 
     def opened(self, chunk: Chunk) -> None:
         """Note a chunk whose version was opened: what heartbeats and ticks look at is found without a search."""

@@ -3,13 +3,15 @@
 Invariants:
     1. A place is used for at most min(client's limit, master's limit) seconds, counted from the question.
     2. A hole is never cached (rule 9): that a chunk is absent is asked anew each time.
-    3. It holds at most LOCATIONS_MAX places; the one unused for longest goes first.
+    3. It holds at most LOCATIONS_MAX places; the one unused for longest goes first, and those whose time has passed go
+       as others come.
 
 A stale place harms nobody: replicas that are behind or excluded refuse, and the reader then forgets the place.
 """
 
 import logging
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from cairnfs.client.connection import Connection
@@ -227,9 +229,15 @@ class Locations:
         )
         self._known.pop((inode, place.index), None)
         self._known[(inode, place.index)] = known
-        while len(self._known) > self._limit:
-            del self._known[next(iter(self._known))]
+        self._sweep()
         return known
+
+    def _sweep(self) -> None:
+        """Drop what has been unused for longest while it is too much, and two whose time has passed: more than come."""
+        now_s = self._connection.env.clock.now_s()
+        for key in list(islice(self._known, 2)):
+            if self._known[key].expires_s <= now_s or len(self._known) > self._limit:
+                del self._known[key]
 
     def _order(self, place: ChunkPlace) -> list[str]:
         """Nearest first: the servers of this machine, then the others in an order of chance."""

@@ -46,6 +46,21 @@ def test_the_cache_of_places_is_bounded_and_expires():
     run(claim)
 
 
+def test_places_whose_time_has_passed_are_forgotten_as_others_come():
+    async def claim(cluster, fs):
+        for number in range(6):
+            await fs.write_bytes(f"/{number}", b"x")
+        places = Locations(fs._core.connection)
+        for inode in range(2, 6):
+            await places.find(inode, 0)
+            places.peek(inode, 0).expires_s = 0.0
+        for inode in range(6, 8):
+            await places.find(inode, 0)
+        assert len(places) == 2
+
+    run(claim)
+
+
 def test_places_live_no_longer_than_the_client_says():
     async def claim(cluster, fs):
         await fs.write_bytes("/file", b"x")

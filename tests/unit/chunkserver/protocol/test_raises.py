@@ -356,6 +356,24 @@ def test_a_replica_is_deleted_only_at_exactly_its_version():
     run(story)
 
 
+@pytest.mark.parametrize("purged", [[], [1]])
+def test_a_deleted_replica_leaves_its_promise_and_no_lease_shown_late_makes_it_again(purged):
+    async def story(cluster):
+        lease = await cluster.new_chunk()
+        await cluster.append(lease, b"12345")
+        for name in NAMES:
+            await cluster.order(name, DeleteReplicas(epoch=1, replicas=[(1, lease.version)], purged=purged))
+        with pytest.raises(CairnError):
+            await cluster.append(lease, b"late", at="a", shows=True)
+        assert not (await cluster.info("a", 1)).present
+        assert cluster.servers["a"].context.chunks.find(1).opened == lease.version
+        await cluster.order("a", Promise(handle=1, version=ChunkVersion(1, 90), epoch=1))
+        with pytest.raises(StaleVersionError):
+            await cluster.order("a", Promise(handle=1, version=ChunkVersion(1, 80), epoch=1))
+
+    run(story)
+
+
 def test_a_lease_of_a_new_chunk_is_void_after_a_restart_of_its_primary_or_of_a_member():
     async def story(cluster):
         lease = cluster.lease()
