@@ -8,12 +8,13 @@ from spec.configuration import Ablation, Configuration, Part, Progress, Reach
 from spec.core.configurations import CORE
 from spec.deletion.configurations import DELETION
 from spec.explore import Result, explore, walk
+from spec.fence import FENCE
 from spec.joining.configurations import JOINING
 from spec.journal.configurations import JOURNAL
 from spec.maps import MAPS
 from spec.push import PUSH
 
-PARTS: tuple[Part, ...] = (CORE, MAPS, PUSH, JOINING, CLOSING, JOURNAL, DELETION)
+PARTS: tuple[Part, ...] = (CORE, FENCE, MAPS, PUSH, JOINING, CLOSING, JOURNAL, DELETION)
 WALK_S = 12.0
 WALK_DEPTH = 120
 DULL = ("tick", "renews", "flushes", "begins the raise")

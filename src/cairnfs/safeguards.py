@@ -28,6 +28,8 @@ class Safeguards:
     """Rule 5: what a server told before counts again only if its digest is equal."""
     fence_before_overwrite: bool = True
     """Rule 6: no serial for an overwrite before the fence is done."""
+    short_fence_if_told: bool = True
+    """Rule 6: the fence counts on the short serving lease only of servers known to have seen an overwrite."""
     pending_ranges: bool = True
     """Rule 7: bytes that are not committed are not read."""
     length_by_round: bool = True

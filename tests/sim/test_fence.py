@@ -67,6 +67,41 @@ def test_an_overwrite_outlives_the_longest_serving_lease():
         world.run(cluster.on_client(story))
 
 
+@pytest.mark.parametrize("who", ["primary", "secondary"])
+def test_a_chunk_that_is_overwritten_anyway_waits_for_the_short_serving_lease_only(who):
+    """Goal: rule 6: whoever has seen an overwrite keeps to 10 s, and the others know that it has; no stale read."""
+    with SimWorld(13) as world:
+        cluster = SimCluster(world)
+        cluster.start()
+
+        async def story(client):
+            await cluster.pause(64)  # a master that has just started takes every server for one left behind
+            file = await client.open("/file", "w+b")
+            for content in (b"one", b"two", b"old"):
+                await file.pwrite(content, 0)
+            await cluster.pause(3)
+            [chunk] = await client.chunk_table("/file")
+            member = next(one for one in chunk.replicas if (one.server == chunk.primary) == (who == "primary"))
+            lost = cluster.name_of(member.server)
+            for other in [MASTER, "client", *cluster.names]:
+                if other != lost:
+                    cluster.world.cut(other, lost)
+            began_s = world.loop.time()
+            await file.pwrite(b"new", 0)
+            assert 8 < world.loop.time() - began_s < 16
+
+            async def read(reader):
+                question = ReadChunk(handle=chunk.handle, version=chunk.version, offset=0, length=3)
+                call = reader._core.connection.caller.call_for_payload(member.address, question, timeout_s=5)
+                with pytest.raises(CairnError):
+                    await call
+
+            await cluster.on_client(read, host="reader")
+            assert await file.pread(3, 0) == b"new"
+
+        world.run(cluster.on_client(story))
+
+
 def test_a_truncation_that_drops_chunks_outlives_the_longest_serving_lease():
     """Goal: rule 9: the wait until a server that was cut off cannot serve the old map is no error, and is long enough.
 

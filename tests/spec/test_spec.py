@@ -6,6 +6,7 @@ import pytest
 import spec.closing.state
 import spec.core.safeguards
 import spec.deletion.state
+import spec.fence
 import spec.joining.state
 import spec.journal.state
 import spec.maps
@@ -19,6 +20,7 @@ OTHERS = [(part, one) for part in PARTS for one in (*part.progress, *part.reache
 ABLATIONS = [(part, one) for part in PARTS for one in part.ablations if one.is_short]
 SAFEGUARDS = {
     "core": spec.core.safeguards.Safeguards,
+    "fence": spec.fence.Safeguards,
     "maps": spec.maps.Safeguards,
     "push": spec.push.Safeguards,
     "joining": spec.joining.state.Safeguards,

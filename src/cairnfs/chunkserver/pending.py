@@ -27,6 +27,8 @@ class PendingRanges:
     """Intervals by serial, and the watermark below which everything is committed."""
 
     committed: int = 0
+    overwritten: bool = False
+    """An overwrite of this version is committed: every member has seen one, and keeps to the short serving lease."""
     _ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
     _overwriting: dict[int, None] = field(default_factory=dict)
     """Serials whose range began below the length of that moment."""
@@ -56,7 +58,9 @@ class PendingRanges:
         self.committed = serial
         for old in [number for number in self._ranges if number <= serial]:
             del self._ranges[old]
-            self._overwriting.pop(old, None)
+            if old in self._overwriting:
+                del self._overwriting[old]
+                self.overwritten = True
         return True
 
     def touching(self, start: int, end: int) -> int:
@@ -90,5 +94,6 @@ class PendingRanges:
         self._ranges.clear()
         self._overwriting.clear()
         self.committed = 0
+        self.overwritten = False
         for watch in self._watches:
             watch.is_dirty = True

@@ -79,6 +79,7 @@ def _promised(context: Context, chunk: Chunk, replica: Replica) -> Promised:
         plain_writes=state.plain_writes,
         digest=replica.digest(),
         filter_since=chunk.filter.since,
+        overwritten=is_held and chunk.ranges.overwritten,
     )
 
 
@@ -253,8 +254,8 @@ async def seal(context: Context, request: Seal) -> Done:
         return Done()
 
 
-def forget_replica(context: Context, handle: ChunkHandle) -> None:
+def forget_replica(context: Context, handle: ChunkHandle, *, purged: bool = False) -> None:
     """A replica is gone by order: roles end, and the master hears of it."""
-    context.chunks.drop(handle)
+    context.chunks.drop(handle, purged=purged)
     context.exclusions.forget(handle)
     context.standing.note_lost(handle)

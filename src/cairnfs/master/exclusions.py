@@ -5,8 +5,9 @@ are to be refused because the file's map changed. Both are kept per session unti
 on every heartbeat answer before the renewal takes effect, and are also sent at once.
 
 A *fence* is done when no server outside the set can still be read: each has confirmed, or its serving lease has surely
-ended. A new master knows nothing of its predecessor's exclusions: until one serving lease after its start it takes
-every server that has not yet reported, and any exclusion anywhere, for pending (rule 6).
+ended: the short one, if it is known to have seen the chunk overwritten, else the long one of chunks that never were. A
+new master knows nothing of its predecessor's exclusions: until one serving lease after its start it takes every server
+that has not yet reported, and any exclusion anywhere, for pending (rule 6).
 
 Invariant: an exclusion leaves this book only by confirmation, by a full report of its server compared anew, or by the
 certain end of the server's serving lease.
@@ -35,18 +36,42 @@ class Exclusions:
         self._absent: dict[ServerId, dict[ChunkHandle, None]] = {}
         """Servers without a session that may still serve these chunks until their book ends."""
         self._absent_of: dict[ChunkHandle, dict[ServerId, None]] = {}
+        self._short: dict[ChunkHandle, dict[ServerId, None]] = {}
+        """Of those: who is known to keep to the short serving lease for the chunk."""
         self._old_map: dict[ChunkHandle, ChunkHandle] = {}
 
-    def add(self, server: ServerId, exclusion: Exclusion, *, now_s: float) -> Session | None:
-        """Exclude `server`; return its session if it is to be told."""
+    def add(self, server: ServerId, exclusion: Exclusion, *, now_s: float, overwritten: bool = False) -> Session | None:
+        """Exclude `server`; return its session if it is to be told.
+
+        `overwritten`: it has seen an overwrite of the chunk, as members of its version have told. What it was known
+        to have seen it has still seen if it is excluded again.
+        """
         session = self._sessions.of(server)
+        if not overwritten and not self._is_waited_for(exclusion.handle, server):
+            self._forget_short(exclusion.handle, server)
         if session is not None:
             self._sequence += 1
             session.pending[self._sequence] = exclusion
             self._waiting.setdefault(exclusion.handle, {})[self._sequence] = server
         elif not self._sessions.is_silent(server, now_s):
             self._add_absent(server, exclusion.handle)
+        if overwritten and self._is_waited_for(exclusion.handle, server):
+            self._short.setdefault(exclusion.handle, {})[server] = None
         return session
+
+    def took_part(self, server: ServerId, handle: ChunkHandle) -> None:
+        """The server holds a replica of a newer version, which may have been made anew: nothing is known of it."""
+        self._forget_short(handle, server)
+
+    def _is_waited_for(self, handle: ChunkHandle, server: ServerId) -> bool:
+        return server in self._waiting.get(handle, {}).values() or server in self._absent_of.get(handle, ())
+
+    def _forget_short(self, handle: ChunkHandle, server: ServerId) -> None:
+        short = self._short.get(handle)
+        if short is not None:
+            short.pop(server, None)
+            if not short:
+                del self._short[handle]
 
     def _add_absent(self, server: ServerId, handle: ChunkHandle) -> None:
         self._absent.setdefault(server, {})[handle] = None
@@ -66,15 +91,17 @@ class Exclusions:
     def _forget(self, handle: ChunkHandle, number: int) -> None:
         waiting = self._waiting.get(handle)
         if waiting is not None:
-            waiting.pop(number, None)
+            server = waiting.pop(number, None)
             if not waiting:
                 del self._waiting[handle]
+            if server is not None and not self._is_waited_for(handle, server):
+                self._forget_short(handle, server)
 
     def session_ended(self, session: Session) -> None:
         """The server may serve what it has not confirmed until its book ends; its next session compares anew."""
         for number, exclusion in session.pending.items():
-            self._forget(exclusion.handle, number)
             self._add_absent(session.server, exclusion.handle)
+            self._forget(exclusion.handle, number)
         session.pending.clear()
 
     def report_compared(self, server: ServerId) -> None:
@@ -85,6 +112,8 @@ class Exclusions:
                 servers.pop(server, None)
                 if not servers:
                     del self._absent_of[handle]
+                if not self._is_waited_for(handle, server):
+                    self._forget_short(handle, server)
 
     def to_tell(self, session: Session) -> tuple[list[Exclusion], int, bool]:
         """Return (exclusions for a heartbeat answer, sequence of the last, True if these are all)."""
@@ -135,7 +164,10 @@ class Exclusions:
 
     def _quiet(self, handle: ChunkHandle, inside: dict[ServerId, None], now_s: float) -> bool:
         servers = [*self._waiting.get(handle, {}).values(), *self._absent_of.get(handle, ())]
-        return all(server in inside or self._sessions.is_silent(server, now_s) for server in servers)
+        short = self._short.get(handle, ())
+        return all(
+            server in inside or self._sessions.is_silent(server, now_s, short=server in short) for server in servers
+        )
 
     def count(self) -> int:
         """Return how many exclusions wait for confirmation."""

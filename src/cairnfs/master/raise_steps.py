@@ -43,6 +43,8 @@ class Raise:
     """Members that the result must have, where rule 19 would ask for more."""
     shunned: ServerId = NO_SERVER
     """A source that none of several others could copy from: left out in their place, once."""
+    overwritten: dict[ChunkVersion, None] = field(default_factory=dict)
+    """Versions of which a member has told that an overwrite was committed. Rule 6."""
     is_alone: bool = False
     """One target is left of several members: the result will give up the others for what it holds."""
 
@@ -64,6 +66,8 @@ class Steps:
         for session, answer in zip(targets, answers, strict=True):
             if isinstance(answer, Promised):
                 promised[session.server] = answer
+                if answer.overwritten:
+                    job.overwritten[answer.version] = None
             else:
                 self._leave_out(job, session.server, answer)
         return promised

@@ -290,7 +290,12 @@ class Raising:
         inside = dict(members)
         outside = [server for server, _ in row.members] + list(reign.inventory.holders(job.handle))
         exclusion = Exclusion(handle=job.handle, below=version)
-        self.exclude([server for server in dict.fromkeys(outside) if server not in inside], exclusion)
+        told = row.version in job.overwritten or not reign.safeguards.short_fence_if_told
+        for server in dict.fromkeys(outside):
+            if server not in inside:
+                self.exclude([server], exclusion, overwritten=told and server in dict(row.members))
+        for server in inside:
+            reign.exclusions.took_part(server, job.handle)
         self._hold(job.handle, version, length, members, closed=job.aim is Aim.SEAL)
 
     def remember_closed(
@@ -314,10 +319,10 @@ class Raising:
             if session is not None and session.boot == boot:
                 self._reign.inventory.set(server, handle, held)
 
-    def exclude(self, servers: Iterable[ServerId], exclusion: Exclusion) -> None:
-        """Exclude servers from a chunk: remembered first, then told at once."""
+    def exclude(self, servers: Iterable[ServerId], exclusion: Exclusion, *, overwritten: bool = False) -> None:
+        """Exclude servers from a chunk: remembered first, then told at once. `overwritten`: as `Exclusions.add`."""
         for server in servers:
-            session = self._reign.exclusions.add(server, exclusion, now_s=self._reign.now_s())
+            session = self._reign.exclusions.add(server, exclusion, now_s=self._reign.now_s(), overwritten=overwritten)
             if session is not None:
                 self._granting.tell(session)
 

@@ -119,6 +119,7 @@ class Master:
             suspect_s=config.suspect_s,
             dead_s=config.dead_s,
             quiet_s=max(config.serving_lease_s, config.serving_lease_quiet_s),
+            short_s=config.serving_lease_s,
             epoch=epoch,
         )
         with store.read() as view:

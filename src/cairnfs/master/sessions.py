@@ -116,11 +116,15 @@ class Known:
 class Sessions:
     """All sessions of one reign. Only touched on the loop."""
 
-    def __init__(self, *, started_s: float, suspect_s: float, dead_s: float, quiet_s: float, epoch: Epoch) -> None:
+    def __init__(
+        self, *, started_s: float, suspect_s: float, dead_s: float, quiet_s: float, short_s: float, epoch: Epoch
+    ) -> None:
         self._suspect_s = suspect_s
         self._dead_s = dead_s
         self.quiet_s = quiet_s * (1 + CLOCK_DRIFT)
         """Longest time for which a server may go on serving unheard."""
+        self._sooner_s = (quiet_s - short_s) * (1 + CLOCK_DRIFT)
+        """So much earlier it stops to serve chunks that it knows to be overwritten. Rule 5."""
         self._assumed_s = started_s + self.quiet_s
         self._by_server: dict[ServerId, Session] = {}
         self._by_number: dict[int, Session] = {}
@@ -210,8 +214,13 @@ class Sessions:
         """Write into the book that the server may serve reads from now on. Invariant 2."""
         session.serves_until_s = now_s + self.quiet_s
 
-    def is_silent(self, server: ServerId, now_s: float) -> bool:
-        """True if the server surely answers no read: its serving lease has ended, whatever it believes."""
+    def is_silent(self, server: ServerId, now_s: float, *, short: bool = False) -> bool:
+        """True if the server surely answers no read: its serving lease has ended, whatever it believes.
+
+        `short`: no read of a chunk that it knows to be overwritten.
+        """
+        if short:
+            now_s += self._sooner_s
         session = self._by_server.get(server)
         if session is not None and session.reported:
             return now_s >= session.serves_until_s

@@ -43,7 +43,7 @@ def play_scene(guard: str, seed: int, safeguards: Safeguards) -> None:
         AssertionError, CairnError, SimError: something was wrong.
     """
     needs = NEEDS.get(guard, Needs())
-    config = msgspec.structs.replace(QUICK, serving_lease_quiet_s=10.0, **needs.master)
+    config = msgspec.structs.replace(QUICK, **({"serving_lease_quiet_s": 10.0} | needs.master))
     with Stage(
         seed,
         safeguards=safeguards,

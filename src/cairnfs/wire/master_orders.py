@@ -33,6 +33,8 @@ class Promised(Reply, tag=0x170):
     """Equal digests: equal length and bytes (as far as block checksums tell)."""
     filter_since: ChunkVersion | None = None
     """The version from which on no mutation is missing in the filter (rule 11); None: what was taken is forgotten."""
+    overwritten: bool = False
+    """An overwrite of `version` was committed, so each of its members keeps to the short serving lease (rule 6)."""
 
 
 class Promise(Request[Promised], tag=0x70):
@@ -216,3 +218,5 @@ class DeleteReplicas(Request[Deleted], tag=0x7A):
     idempotent = True
     epoch: Epoch
     replicas: list[tuple[ChunkHandle, ChunkVersion]]
+    purged: list[ChunkHandle] = []
+    """Those of them that no file will ever use again: what was promised of them may be forgotten."""

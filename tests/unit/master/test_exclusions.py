@@ -10,7 +10,7 @@ OUT = Exclusion(handle=H, below=ChunkVersion(1, 5))
 
 
 def book(*servers, started_s=-1000.0, now_s=0.0):
-    sessions = Sessions(started_s=started_s, suspect_s=3, dead_s=10, quiet_s=60, epoch=1)
+    sessions = Sessions(started_s=started_s, suspect_s=3, dead_s=10, quiet_s=60, short_s=10, epoch=1)
     for number in servers:
         sessions.known[ServerId(number)] = Known("a:1", "")
         one = sessions.begin(
@@ -35,6 +35,48 @@ def test_a_fence_is_done_when_the_serving_lease_has_surely_ended():
     exclusions.add(ServerId(3), OUT, now_s=0.0)
     assert not exclusions.is_fenced(H, [1, 2], 62.9)
     assert exclusions.is_fenced(H, [1, 2], 63.1), "60 s and the drift"
+
+
+def test_who_has_seen_an_overwrite_is_waited_for_as_long_as_the_short_lease():
+    sessions, exclusions = book(1, 2, 3)
+    session = exclusions.add(ServerId(3), OUT, now_s=0.0, overwritten=True)
+    assert not exclusions.is_fenced(H, [1, 2], 10.4)
+    assert exclusions.is_fenced(H, [1, 2], 10.6), "10 s and the drift"
+    exclusions.session_ended(session)
+    sessions.end(session)
+    assert not exclusions.is_fenced(H, [1, 2], 10.4)
+    assert exclusions.is_fenced(H, [1, 2], 10.6)
+
+
+def test_excluded_again_it_has_still_seen_the_overwrite():
+    _, exclusions = book(1, 2, 3)
+    exclusions.add(ServerId(3), OUT, now_s=0.0, overwritten=True)
+    exclusions.add(ServerId(3), Exclusion(handle=H, below=ChunkVersion(1, 6)), now_s=1.0)
+    assert exclusions.is_fenced(H, [1, 2], 10.6)
+
+
+def test_a_replica_that_may_have_been_made_anew_has_the_long_lease_again():
+    _, exclusions = book(1, 2, 3)
+    exclusions.add(ServerId(3), OUT, now_s=0.0, overwritten=True)
+    exclusions.took_part(ServerId(3), H)
+    exclusions.add(ServerId(3), Exclusion(handle=H, below=ChunkVersion(1, 7)), now_s=1.0)
+    assert not exclusions.is_fenced(H, [1, 2], 62.9)
+    _, exclusions = book(1, 2, 3)
+    session = exclusions.add(ServerId(3), OUT, now_s=0.0, overwritten=True)
+    exclusions.confirm(session, list(session.pending))
+    exclusions.add(ServerId(3), Exclusion(handle=H, below=ChunkVersion(1, 7)), now_s=1.0)
+    assert not exclusions.is_fenced(H, [1, 2], 62.9)
+
+
+def test_what_was_seen_is_forgotten_with_the_last_exclusion():
+    sessions, exclusions = book(1, 2, 3)
+    for number in (2, 3):
+        session = exclusions.add(ServerId(number), OUT, now_s=0.0, overwritten=True)
+        exclusions.session_ended(session)
+        exclusions.report_compared(ServerId(number))
+    sessions.end(sessions.of(ServerId(1)), restarted=True)
+    exclusions.add(ServerId(1), OUT, now_s=0.0, overwritten=True)
+    assert not exclusions._short
 
 
 def test_a_server_whose_session_ended_may_serve_to_the_end_of_its_lease():

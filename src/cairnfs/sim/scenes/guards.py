@@ -23,6 +23,7 @@ SCENES: dict[str, Scene] = {
         reads.serving_lease,
         belonging.compare_digests,
         reads.fence_before_overwrite,
+        reads.short_fence_if_told,
         reads.exclusions_before_renewal,
         reads.pending_ranges,
         reads.length_by_round,
@@ -72,6 +73,7 @@ class Needs:
 NEEDS = {
     # Without repair, which would soon make the replica current again.
     "exclusions_before_renewal": Needs(master={"repairs_max": 0}),
+    "short_fence_if_told": Needs(master={"serving_lease_quiet_s": 60.0}),
     "scrub_mends": Needs(chunkservers=4, scrub_period_s=10.0),
     "last_copy_first": Needs(chunkservers=6, master={"repairs_max": 2, "repair_grace_s": 2.0}),
     "copy_before_move": Needs(chunkservers=3, master={"balance_spread": 1e-9}),

@@ -46,6 +46,25 @@ async def fence_before_overwrite(stage: Stage) -> None:
     assert await reader.show() == 3
 
 
+async def short_fence_if_told(stage: Stage) -> None:
+    """Goal: rule 6.
+
+    Method: as before, with the long serving lease of chunks that were never overwritten, which this one was not. The
+    master is older than that: a new one waits for every server that may have been left behind.
+    """
+    await stage.pause(64)
+    await stage.make(1)
+    writer = await stage.writer()
+    victim = stage.others[0]
+    reader = await stage.reader(victim)
+    stage.world.cut(victim, MASTER)
+    stage.world.cut(reader.host, MASTER)
+    await stage.raise_without(victim)
+    await writer.write(2)
+    with suppress(CairnError, TimeoutError):
+        assert await reader.show() == 2
+
+
 async def exclusions_before_renewal(stage: Stage) -> None:
     """Goal: rule 5.
 

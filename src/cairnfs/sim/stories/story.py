@@ -30,6 +30,7 @@ RULES = {
     "serving_lease": "rule 5: no read without a live session with the master",
     "compare_digests": "rule 5: what a server told before counts again only if its digest is equal",
     "fence_before_overwrite": "rule 6: no overwrite before nobody outside the set can be read",
+    "short_fence_if_told": "rule 6: the short lease counts only for who is known to have seen an overwrite",
     "pending_ranges": "rule 7: bytes that are not applied by every member are not read",
     "restart_leaves_set": "rule 4: a replica that restarted serves nothing until it is reconciled",
     "reconcile_before_result": "rule 3: a version is opened only when all its members hold the same bytes",
