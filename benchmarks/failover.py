@@ -29,6 +29,7 @@ GOALS = {
     "extending writes, primary killed": (3.5, 6.0),
     "extending writes, primary stopped": (3.5, 6.0),
     "overwrites, primary killed": (None, 12.0),
+    "overwrites, primary stopped": (None, 12.0),
     "appends, secondary stopped": (None, 5.0),
     "reads, a server killed": (None, 1.0),
     "reads, a server stopped": (None, 1.0),
@@ -38,6 +39,8 @@ GOALS = {
 """(p50, p99) in seconds."""
 WORK_S = 8.0
 OVERWRITE_S = 20.0
+YOUNG_S = 64.0
+"""Rule 6: a master so young takes every server for one that its predecessor left behind."""
 READ_BYTES = 64 * KIB
 CHUNK = ClusterConfig(chunk_bytes=64 * MIB)
 
@@ -49,6 +52,11 @@ class Bed:
         self.cluster = cluster
         self.fs: Any = cairnfs.connect(cluster.address)
         self._turn = 0
+        self._begun_s = time.monotonic()
+
+    def outlive_youth(self) -> None:
+        """Wait until the master has been there for longer than the longest serving lease."""
+        time.sleep(max(0.0, self._begun_s + YOUNG_S - time.monotonic()))
 
     def path(self) -> str:
         self._turn += 1
@@ -112,7 +120,8 @@ def writes(bed: Bed, *, how: str) -> float:
         return longest(write, WORK_S, lambda: getattr(bed.cluster, how)(bed.members(path)[0]))
 
 
-def overwrites(bed: Bed) -> float:
+def overwrites(bed: Bed, *, how: str) -> float:
+    bed.outlive_youth()
     path = bed.path()
     bed.fs.write_bytes(path, bytes(MIB))
     with bed.fs.open(path, "r+b", buffering=0) as file:
@@ -123,7 +132,7 @@ def overwrites(bed: Bed) -> float:
             file.flush()
 
         write()
-        return longest(write, OVERWRITE_S, lambda: bed.cluster.kill(bed.members(path)[0]))
+        return longest(write, OVERWRITE_S, lambda: getattr(bed.cluster, how)(bed.members(path)[0]))
 
 
 def reads(bed: Bed, *, happens: Callable[[str], None]) -> float:
@@ -182,7 +191,8 @@ def kinds(bed: Bed) -> dict[str, Callable[[], float]]:
         "appends, primary stopped": lambda: appends(bed, victim="primary", how="pause"),
         "extending writes, primary killed": lambda: writes(bed, how="kill"),
         "extending writes, primary stopped": lambda: writes(bed, how="pause"),
-        "overwrites, primary killed": lambda: overwrites(bed),
+        "overwrites, primary killed": lambda: overwrites(bed, how="kill"),
+        "overwrites, primary stopped": lambda: overwrites(bed, how="pause"),
         "appends, secondary stopped": lambda: appends(bed, victim="secondary", how="pause"),
         "reads, a server killed": lambda: reads(bed, happens=lambda path: one_of(path, "kill")),
         "reads, a server stopped": lambda: reads(bed, happens=lambda path: one_of(path, "pause")),

@@ -26,7 +26,7 @@ from cairnfs.rpc.server import Answer
 from cairnfs.wire.master_orders import BlockData, Blocks, ListBlocks, ReadBlocks
 
 _ATTEMPTS = 3
-_PIECE_S = 0.02
+_PIECE_S = 0.01
 """A paced copy goes in pieces of so much time at its limit: a client's read waits behind one of them on the wire."""
 
 
