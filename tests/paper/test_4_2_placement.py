@@ -59,6 +59,19 @@ def test_a_copy_avoids_the_racks_that_have_one():
     assert choose([server(1, rack="a"), server(2, rack="b")], 1, avoid_racks=("a",)) == [2]
 
 
+def test_several_servers_of_one_machine_hold_one_copy_as_long_as_there_are_other_machines():
+    big = [server(n, free=95, address=f"big:{n}") for n in range(1, 6)]
+    small = [server(n) for n in (6, 7)]
+    assert {6, 7} < set(choose(big + small, draws=[0.9, 0.1, 0.5, 0.3, 0.7, 0.2, 0.2]))
+    assert choose(big, avoid_machines=("big",)) == [1, 2, 3], "better there than nowhere"
+    assert choose([*big, small[0]], 1, avoid_machines=("big",)) == [6]
+
+
+def test_a_rack_of_its_own_comes_before_a_machine_of_its_own():
+    servers = [server(1, rack="a"), server(2, rack="a"), server(3, rack="b", address="h1:2")]
+    assert choose(servers, 1, avoid_racks=("a",), avoid_machines=("h1",)) == [3]
+
+
 def test_the_writers_own_server_is_the_primary():
     servers = [server(1, free=90), server(2, free=20, address="mine:7410"), server(3, free=90)]
     assert choose(servers, near="mine:7410")[0] == 2

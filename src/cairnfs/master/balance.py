@@ -49,9 +49,12 @@ def plan_move(servers: Sequence[Use], *, spread: float) -> tuple[ServerId, list[
     return None
 
 
-def keeps_racks(racks: Sequence[str], source: str, target: str) -> bool:
-    """True if a chunk with copies in `racks` stands in no fewer racks after a move from `source` to `target`."""
-    after = list(racks)
+def keeps_apart(places: Sequence[str], source: str, target: str) -> bool:
+    """True if a chunk with copies in `places` stands in no fewer after a move from `source` to `target`.
+
+    Places are racks, or machines.
+    """
+    after = list(places)
     after.remove(source)
     after.append(target)
-    return len({*after}) >= len({*racks})
+    return len({*after}) >= len({*places})

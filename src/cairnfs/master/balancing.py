@@ -8,10 +8,11 @@ import logging
 
 from cairnfs.errors import CairnError
 from cairnfs.ids import ChunkHandle, ServerId
-from cairnfs.master.balance import Use, keeps_racks, plan_move
+from cairnfs.master.balance import Use, keeps_apart, plan_move
 from cairnfs.master.copies import Waiting
 from cairnfs.master.garbage import Garbage
 from cairnfs.master.outliers import outliers
+from cairnfs.master.placement import machine_of
 from cairnfs.master.reign import Reign
 from cairnfs.master.repairing import Repairing
 from cairnfs.master.sessions import Session
@@ -124,10 +125,9 @@ class Balancing:
             if row is None or not row.length or not self._is_movable(handle, row):
                 continue
             staying = reign.staying(row, handle)
-            racks = [one.rack for one in staying]
             holders = reign.inventory.holders(handle)
             for target in targets:
-                if source in staying and target.server not in holders and keeps_racks(racks, source.rack, target.rack):
+                if source in staying and target.server not in holders and _keeps_apart(staying, source, target):
                     return handle, row, source, target
         return None
 
@@ -168,3 +168,11 @@ class Balancing:
             logger.info("move failed chunk=%016x to=%d why=%s", handle, target.server, error)
         finally:
             self._running.pop(handle, None)
+
+
+def _keeps_apart(staying: list[Session], source: Session, target: Session) -> bool:
+    racks = [one.rack for one in staying]
+    machines = [machine_of(one.address) for one in staying]
+    return keeps_apart(racks, source.rack, target.rack) and keeps_apart(
+        machines, machine_of(source.address), machine_of(target.address)
+    )

@@ -2,7 +2,7 @@
 
 from cairnfs.errors import TooFewCopiesError
 from cairnfs.ids import ServerId
-from cairnfs.master.placement import Candidate, Wish, choose_servers
+from cairnfs.master.placement import Candidate, Wish, choose_servers, machine_of
 from cairnfs.master.reign import Reign
 from cairnfs.meta.decide import Placement
 from cairnfs.wire.common import Member
@@ -48,7 +48,8 @@ class Choosing:
     ) -> list[Candidate]:
         """Return up to `count` live servers with room, none of them in `without`, racks not in `racks` first.
 
-        `spared`: also servers that are slow or in maintenance; never those that are to be emptied.
+        Then machines that none of `without` is on. `spared`: also servers that are slow or in maintenance; never those
+        that are to be emptied.
         """
         reign = self._reign
         now_s = reign.now_s()
@@ -84,5 +85,8 @@ class Choosing:
             recent_max=reign.config.recent_creations_max,
             near=near,
             avoid_racks=racks,
+            avoid_machines=tuple(
+                machine_of(one.address) for server in without if (one := reign.sessions.of(server)) is not None
+            ),
         )
         return choose_servers(candidates, wish, [draw() for _ in candidates])

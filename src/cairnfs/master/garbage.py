@@ -21,6 +21,7 @@ from cairnfs.ids import ChunkHandle, ChunkVersion, ServerId
 from cairnfs.limits import ORDER_TIMEOUT_S
 from cairnfs.master.braking import Brake, HeldBack
 from cairnfs.master.inventory import Held
+from cairnfs.master.placement import machine_of
 from cairnfs.master.reign import Reign
 from cairnfs.master.sessions import Session
 from cairnfs.meta import read
@@ -185,12 +186,14 @@ class Garbage:
         return Doomed(handle, held.version, why, self._reign.is_newer(held, handle, purged))
 
     def _fullest(self, sessions: list[Session]) -> Session:
-        """Return whose copy goes: from the rack with the most copies, then from the fullest server."""
+        """Return whose copy goes: from the rack, then the machine, with the most; then from the fullest server."""
         racks = [one.rack for one in sessions]
+        machines = [machine_of(one.address) for one in sessions]
         return max(
             sessions,
             key=lambda one: (
                 racks.count(one.rack) if one.rack else 1,
+                machines.count(machine_of(one.address)),
                 1.0 - one.free_bytes / max(1, one.total_bytes),
                 -one.server,
             ),

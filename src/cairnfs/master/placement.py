@@ -2,7 +2,8 @@
 
 The paper's three wishes: (1) servers with below-average disk use, (2) few recent creations on each, because a creation
 is followed by heavy writing, (3) spread over racks. Ours: chunks that are being written count as load; a server on the
-writer's machine is preferred as primary (rule 10); only live servers with room are asked at all (rule 26).
+writer's machine is preferred as primary (rule 10); only live servers with room are asked at all (rule 26); several
+servers of one machine, told by the host of their addresses, hold copies of one chunk only where there is no other.
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ class Wish:
     """host:port or host of the writer; a server there comes first."""
     avoid_racks: tuple[str, ...] = ()
     """Racks that hold replicas already."""
+    avoid_machines: tuple[str, ...] = ()
+    """Hosts that do."""
 
 
 def choose_servers(candidates: Sequence[Candidate], wish: Wish, draws: Sequence[float]) -> list[Candidate]:
@@ -52,19 +55,31 @@ def choose_servers(candidates: Sequence[Candidate], wish: Wish, draws: Sequence[
     ranked = sorted(roomy, key=lambda pair: (*_rank(pair[0], average, wish), pair[1]))
     ordered = [candidate for candidate, _ in ranked]
     chosen: list[Candidate] = []
-    racks = list(wish.avoid_racks)
+    racks, machines = list(wish.avoid_racks), list(wish.avoid_machines)
     near = next((candidate for candidate in ordered if _is_near(candidate, wish.near)), None)
     if near is not None:
-        _take(near, ordered, chosen, racks)
+        _take(near, ordered, chosen, racks, machines)
     while len(chosen) < wish.count and ordered:  # ends: each turn takes one away
-        fresh = next((candidate for candidate in ordered if not candidate.rack or candidate.rack not in racks), None)
-        _take(fresh or ordered[0], ordered, chosen, racks)
+        # The first of the best: a rack of its own is worth more than a machine of its own, which every rack brings.
+        best = min(
+            ordered,
+            key=lambda one: (bool(one.rack) and one.rack in racks, machine_of(one.address) in machines),
+        )
+        _take(best, ordered, chosen, racks, machines)
     return chosen
 
 
-def _take(candidate: Candidate, ordered: list[Candidate], chosen: list[Candidate], racks: list[str]) -> None:
+def machine_of(address: str) -> str:
+    """Return the host of host:port: servers of one machine fail together."""
+    return address.rpartition(":")[0]
+
+
+def _take(
+    candidate: Candidate, ordered: list[Candidate], chosen: list[Candidate], racks: list[str], machines: list[str]
+) -> None:
     ordered.remove(candidate)
     chosen.append(candidate)
+    machines.append(machine_of(candidate.address))
     if candidate.rack:
         racks.append(candidate.rack)
 

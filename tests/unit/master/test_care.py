@@ -1,6 +1,6 @@
 """What decides about moves, outliers and limits. Pure, but for a clock."""
 
-from cairnfs.master.balance import Use, keeps_racks, plan_move
+from cairnfs.master.balance import Use, keeps_apart, plan_move
 from cairnfs.master.outliers import outliers
 from cairnfs.master.streams import COPIES_MAX, Budget, Streams
 from cairnfs.sim.world import SimWorld, pass_time
@@ -29,10 +29,10 @@ def test_with_even_disks_load_decides():
 
 
 def test_a_move_leaves_no_fewer_racks():
-    assert keeps_racks(["a", "b", "b"], "b", "c")
-    assert keeps_racks(["a", "b", "b"], "b", "a")
-    assert not keeps_racks(["a", "b", "c"], "a", "b")
-    assert keeps_racks(["a", "a"], "a", "a")
+    assert keeps_apart(["a", "b", "b"], "b", "c")
+    assert keeps_apart(["a", "b", "b"], "b", "a")
+    assert not keeps_apart(["a", "b", "c"], "a", "b")
+    assert keeps_apart(["a", "a"], "a", "a")
 
 
 def test_an_outlier_is_four_times_slower_than_the_middle_one():
