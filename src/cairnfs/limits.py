@@ -156,6 +156,9 @@ REPORT_PAUSE_S = 0.05
 """Before it asks again."""
 REPORT_TURN_S = 2.0
 """A server that reports and sends no page for so long loses its turn."""
+APPENDS_MAX = 256
+APPENDS_BYTES_MAX = MIB
+"""Small records, and their bytes, in one request: what one client appends to a chunk in one turn of its loop."""
 BATCH_BYTES_MAX = 4 * MIB
 """Mutations that wait for the same chunk go out as one order up to this size. Rule 10."""
 BATCH_PUSHED_BYTES_MAX = CHUNK_BYTES

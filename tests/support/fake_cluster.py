@@ -35,7 +35,9 @@ from cairnfs.wire.common import ChunkPlace, Durability, Kind, Lease, Member
 from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
 from cairnfs.wire.mutations import (
     Appended,
+    AppendedAll,
     AppendRecord,
+    AppendRecords,
     PushData,
     SyncChunk,
     Synced,
@@ -113,7 +115,8 @@ class FakeChunkserver(Scripted):
         self.address = ""
         for kind, handler in (
             (ReadChunk, self.read), (ChunkLength, self.length), (PushData, self.push), (WriteChunk, self.write),
-            (AppendRecord, self.append), (SyncChunk, self.sync), (TruncateChunk, self.truncate),
+            (AppendRecord, self.append), (AppendRecords, self.append_all), (SyncChunk, self.sync),
+            (TruncateChunk, self.truncate),
         ):  # fmt: skip
             self.on(kind, handler)
 
@@ -205,6 +208,20 @@ class FakeChunkserver(Scripted):
             chunk.filter[key] = chunk.length
             self.apply(chunk, chunk.length, data)
         return Appended(offset=chunk.filter[key], version=chunk.version, serial=chunk.serial)
+
+    async def append_all(self, peer, request, incoming):
+        data = bytes(await incoming.complete())
+        chunk, start, offsets = self.chunk(request), 0, []
+        for record in request.records:
+            key, part = (request.client, record.sequence), data[start : start + record.length]
+            start += record.length
+            if key not in chunk.filter and (chunk.closed or chunk.length + len(part) > self.cluster.chunk_bytes):
+                chunk.closed = True
+            elif key not in chunk.filter:
+                chunk.filter[key] = chunk.length
+                self.apply(chunk, chunk.length, part)
+            offsets.append(chunk.filter.get(key))
+        return AppendedAll(offsets=offsets, version=chunk.version)
 
     async def sync(self, peer, request, incoming):
         chunk = self.chunk(request)

@@ -35,7 +35,7 @@ from cairnfs.limits import (
     ORDER_TIMEOUT_S,
     Geometry,
 )
-from cairnfs.rpc.payload import Incoming
+from cairnfs.rpc.payload import Incoming, IncomingPart
 from cairnfs.tasks import gather_settled
 from cairnfs.wire.common import Durability, Member
 from cairnfs.wire.orders import ApplyOrders, FlushOrder, Mutation, MutationKind
@@ -91,7 +91,7 @@ class Work:
     data: list[DataId] = field(default_factory=list)
     crcs: list[int] = field(default_factory=list)
     piece_bytes: int = 0
-    payload: Incoming | None = None
+    payload: Incoming | IncomingPart | None = None
     syncs: bool = False
     closes: bool = False
     is_own: bool = False

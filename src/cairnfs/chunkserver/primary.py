@@ -15,12 +15,11 @@ Invariants:
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cairnfs.chunkserver.append import choose_offset
 from cairnfs.chunkserver.batch import Batch, Outcome, Work, WorkKind, send_batch, send_flush
-from cairnfs.chunkserver.roles import Chunk
+from cairnfs.chunkserver.roles import Chunk, State
 from cairnfs.chunkserver.standing import SUSPECT_AGAIN_S
 from cairnfs.errors import (
     BusyError,
@@ -38,15 +37,6 @@ from cairnfs.wire.membership import ClosedReport
 
 if TYPE_CHECKING:
     from cairnfs.chunkserver.context import Context
-
-
-class State(StrEnum):
-    """How far the role has come."""
-
-    OPEN = "open"
-    CLOSING = "closing"
-    FROZEN = "frozen"
-    ENDED = "ended"
 
 
 class Primary:
@@ -140,10 +130,19 @@ class Primary:
             first = self._find_repeat(work)
         if first is not None:
             return await self._wait(first) if isinstance(first, Work) else first
-        if len(self._waiting) >= CHUNK_QUEUE_MAX:
-            raise BusyError(what=f"{CHUNK_QUEUE_MAX} mutations of the chunk are waiting")
         self._enqueue(work)
         return await self._wait(work)
+
+    def admit(self, work: Work) -> Work | Outcome | CairnError:
+        """Queue an append, or return what it repeats, or why it is refused."""
+        try:
+            work.check_fits(self.context.geometry)
+            first = self._find_repeat(work)
+            if first is None:
+                self._enqueue(work)
+            return first or work
+        except CairnError as error:
+            return error
 
     async def _wait_until_closed(self, work: Work) -> Outcome:
         """Rule 17: a record that comes while a full chunk is closed goes on behind those before it."""
@@ -158,6 +157,8 @@ class Primary:
         self._waiting[work.key] = work
 
     def _enqueue(self, work: Work) -> None:
+        if len(self._waiting) >= CHUNK_QUEUE_MAX and not work.is_own:
+            raise BusyError(what=f"{CHUNK_QUEUE_MAX} mutations of the chunk are waiting")
         self._keep(work)
         self._queue.append(work)
         self.is_used = True

@@ -35,6 +35,15 @@ class Role(StrEnum):
     PRIMARY = "primary"
 
 
+class State(StrEnum):
+    """How far the role of a primary has come."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    FROZEN = "frozen"
+    ENDED = "ended"
+
+
 class Signal:
     """Something changed: everybody who waits looks again."""
 

@@ -1,21 +1,33 @@
 """Handlers of `wire.mutations`: the primary's side of a client."""
 
-from cairnfs.chunkserver.batch import Work, WorkKind
+import asyncio
+
+from cairnfs.chunkserver.batch import Outcome, Work, WorkKind
 from cairnfs.chunkserver.context import Context
 from cairnfs.chunkserver.opening import open_version
 from cairnfs.chunkserver.primary import Primary
 from cairnfs.chunkserver.push import check_crcs, take_push
 from cairnfs.chunkserver.roles import Chunk
-from cairnfs.errors import BadRequestError, ChunkFullError, LostWritesError, NotPrimaryError
+from cairnfs.errors import (
+    BadRequestError,
+    CairnError,
+    ChunkFullError,
+    LostWritesError,
+    MutationFailedError,
+    NotPrimaryError,
+)
 from cairnfs.ids import ChunkHandle, ChunkVersion, Serial
-from cairnfs.limits import SMALL_MUTATION_BYTES
-from cairnfs.rpc.payload import Incoming
+from cairnfs.limits import DATA_CALL_S, SMALL_MUTATION_BYTES
+from cairnfs.rpc.payload import Incoming, IncomingPart
 from cairnfs.rpc.server import Peer, Server
+from cairnfs.tasks import gather_settled
 from cairnfs.wire.base import Done
 from cairnfs.wire.common import Lease
 from cairnfs.wire.mutations import (
     Appended,
+    AppendedAll,
     AppendRecord,
+    AppendRecords,
     PushData,
     SyncChunk,
     Synced,
@@ -37,6 +49,9 @@ def serve_mutations(server: Server, context: Context) -> None:
     async def append(peer: Peer, request: AppendRecord, incoming: Incoming) -> Appended:
         return await _append(context, request, incoming)
 
+    async def append_all(peer: Peer, request: AppendRecords, incoming: Incoming) -> AppendedAll:
+        return await _append_all(context, request, incoming)
+
     async def truncate(peer: Peer, request: TruncateChunk, incoming: Incoming) -> Written:
         return await _truncate(context, request)
 
@@ -46,6 +61,7 @@ def serve_mutations(server: Server, context: Context) -> None:
     server.on(PushData, push, streaming=True)
     server.on(WriteChunk, write)
     server.on(AppendRecord, append)
+    server.on(AppendRecords, append_all)
     server.on(TruncateChunk, truncate)
     server.on(SyncChunk, sync)
 
@@ -118,7 +134,69 @@ async def _append(context: Context, request: AppendRecord, incoming: Incoming) -
     return Appended(offset=outcome.offset, version=primary.version, serial=Serial(outcome.serial))
 
 
-def _is_full(chunk: Chunk, request: AppendRecord) -> bool:
+async def _append_all(context: Context, request: AppendRecords, incoming: Incoming) -> AppendedAll:
+    works = _works(context, request, incoming)
+    chunk = context.chunks.find(request.handle)
+    todo = works
+    if chunk is not None and _is_full(chunk, request):
+        todo = [work for work in works if chunk.filter.find(work.client, work.sequence) is not None]
+    offsets: dict[int, int] = {}
+    if todo:
+        primary = await _primary(context, request.handle, request.version, request.lease)
+        for work, outcome in zip(todo, await _submit_all(primary, todo, request.version), strict=True):
+            if isinstance(outcome, Outcome):
+                offsets[work.sequence] = outcome.offset
+            elif not isinstance(outcome, ChunkFullError):
+                raise outcome
+    return AppendedAll(offsets=[offsets.get(work.sequence) for work in works], version=request.version)
+
+
+async def _submit_all(primary: Primary, works: list[Work], version: ChunkVersion) -> list[Outcome | BaseException]:
+    """Order records that came together; return for each what `Primary.submit` returns or raises."""
+    if primary.is_full:
+        return await gather_settled(*(primary.submit(work, version) for work in works))
+    primary.check(version)
+    waiting = [primary.admit(work) for work in works]
+    found: list[Outcome | BaseException] = []
+    try:
+        async with asyncio.timeout(DATA_CALL_S):
+            for each in waiting:
+                try:
+                    found.append(await asyncio.shield(each.done) if isinstance(each, Work) else each)
+                except CairnError as error:
+                    found.append(error)
+    except TimeoutError:
+        late = MutationFailedError(chunk=primary.chunk.handle, why=f"not confirmed in {DATA_CALL_S:g} s")
+        found += [late] * (len(works) - len(found))
+    return found
+
+
+def _works(context: Context, request: AppendRecords, incoming: Incoming) -> list[Work]:
+    """Check each record's bytes, and make the work of it. Nothing is copied."""
+    works: list[Work] = []
+    start = 0
+    for record in request.records:
+        part = IncomingPart(incoming, start, start + record.length)
+        if not 0 < record.length == part.view.nbytes <= SMALL_MUTATION_BYTES:
+            raise BadRequestError(what=f"a record of {record.length} bytes at {start} of {incoming.size}")
+        work = Work(
+            kind=WorkKind.APPEND,
+            client=request.client,
+            sequence=record.sequence,
+            lowest=request.lowest,
+            length=record.length,
+            crcs=[record.crc],
+            payload=part,
+        )
+        work.piece_bytes = check_crcs(part.view, work.crcs, context.geometry.block_bytes, "the record")
+        works.append(work)
+        start += record.length
+    if start != incoming.size or len({work.sequence for work in works}) != len(works):
+        raise BadRequestError(what="records that do not fit their payload, or with one sequence twice")
+    return works
+
+
+def _is_full(chunk: Chunk, request: AppendRecord | AppendRecords) -> bool:
     """Rule 17: opened again it would be found full again, or records go to a chunk behind it."""
     if chunk.primary is None:
         return chunk.full_at == request.version

@@ -9,6 +9,7 @@ from functools import partial
 
 from cairnfs.checksum import Buffer
 from cairnfs.client.connection import Connection
+from cairnfs.client.gathering import Gatherer
 from cairnfs.client.locations import Known, Locations
 from cairnfs.client.mutating import Mutator, crcs_of, token_of
 from cairnfs.client.window import side_by_side
@@ -35,6 +36,7 @@ class Appender:
         self._connection = connection
         self._locations = locations
         self._mutator = mutator
+        self._gatherer = Gatherer(connection, mutator)
         self._last: dict[InodeId, int] = {}
 
     async def append(self, inode: InodeId, data: Buffer) -> int:
@@ -141,7 +143,8 @@ class Appender:
         self._last.pop(inode, None)
 
     async def _send(self, known: Known, *, view: memoryview, crcs: list[int], sequence: Sequence) -> int:
-        is_small = len(view) <= SMALL_MUTATION_BYTES
+        if 0 < len(view) <= SMALL_MUTATION_BYTES:
+            return await self._gatherer.append(known, view, crcs[0], sequence)
         request = AppendRecord(
             handle=known.place.handle,
             version=known.place.version,
@@ -149,12 +152,10 @@ class Appender:
             sequence=sequence,
             lowest=self._connection.sequences.lowest,
             length=len(view),
-            data=[] if is_small else await self._push_all(known, view),
-            crcs=crcs if is_small else [],
+            data=await self._push_all(known, view),
             lease=token_of(known),
         )
-        appended = await self._mutator.order(known, request, view if is_small else None)
-        return appended.offset
+        return (await self._mutator.order(known, request)).offset
 
     async def _push_all(self, known: Known, view: memoryview) -> list[DataId]:
         parts: Ordered[memoryview] = [

@@ -56,6 +56,7 @@ class Counters:
     writes: int = 0
     bytes_written: int = 0
     appends: int = 0
+    appends_gathered: int = 0
     syncs: int = 0
     rewrites: int = 0
 

@@ -11,7 +11,7 @@ Invariants:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -112,13 +112,11 @@ class Mutator:
         return [first, *(address for address in addresses if address != first)]
 
     async def order(
-        self, known: Known, request: Request[R], payload: Buffer | None = None, *, doubt: Doubt | None = None
+        self, known: Known, request: Request[R], payload: Sequence[Buffer] = (), *, doubt: Doubt | None = None
     ) -> R:
         """Send a mutation to the primary. `doubt` is told if it may have happened when this fails or is cancelled."""
         timeout_s = self._connection.config.data_timeout_s
-        call = self._connection.caller.call(
-            known.primary_address, request, timeout_s=timeout_s, payload=() if payload is None else (payload,)
-        )
+        call = self._connection.caller.call(known.primary_address, request, timeout_s=timeout_s, payload=payload)
         try:
             return await self.watch(known.primary_address, call)
         except (CairnError, asyncio.CancelledError) as error:

@@ -68,7 +68,7 @@ class Sender:
                 lease=token_of(known),
                 since=piece.doubt.since,
             )
-            return await self._mutator.order(known, request, piece.data if is_small else None, doubt=piece.doubt)
+            return await self._mutator.order(known, request, (piece.data,) if is_small else (), doubt=piece.doubt)
 
         try:
             written = await self._mutator.run(self._inode, piece.index, attempt, doubt=piece.doubt)

@@ -142,5 +142,30 @@ class Incoming:
                 self._waiters.append((count, waiter))
 
 
+class IncomingPart:
+    """Some bytes of a payload that several users keep and release, each for itself."""
+
+    __slots__ = ("_incoming", "_is_kept", "size", "view")
+
+    def __init__(self, incoming: Incoming, start: int, end: int) -> None:
+        self._incoming = incoming
+        self._is_kept = False
+        self.view = incoming.view[start:end]
+        self.size = end - start
+
+    def keep(self) -> None:
+        """As `Incoming.keep`."""
+        if not self._is_kept:
+            self._is_kept = True
+            self._incoming.hold()
+
+    def release(self) -> None:
+        """As `Incoming.release`."""
+        if self._is_kept:
+            self._is_kept = False
+            self.view = memoryview(b"")
+            self._incoming.drop()
+
+
 NO_PAYLOAD = Incoming(memoryview(b""))
 """Of every message without one: nothing to wait for, nothing to give back."""

@@ -1,7 +1,7 @@
 """Changing a chunk: client → chunkservers. GFS paper, sections 3.1 to 3.3; rules 10, 11, 14 to 17.
 
     client ── PushData ──▶ nearest ── PushData ──▶ next ── ... (bytes flow as they arrive, apart from control)
-    client ── WriteChunk | AppendRecord ──▶ primary ── ApplyOrders ──▶ secondaries
+    client ── WriteChunk | AppendRecord(s) ──▶ primary ── ApplyOrders ──▶ secondaries
 
 Mutations of at most 64 KiB carry their bytes as payload (`data` = []), larger ones name pushed data: as many pushes,
 in order, as they need.
@@ -14,8 +14,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, ClientId, DataId, Sequence, Serial
-from cairnfs.limits import PUSHES_MAX, REPLICAS_MAX
-from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, PayloadBytes, Reply, Request
+from cairnfs.limits import APPENDS_MAX, PUSHES_MAX, REPLICAS_MAX
+from cairnfs.wire.base import U32, U63, Address, Done, LengthInChunk, OffsetInChunk, Part, PayloadBytes, Reply, Request
 from cairnfs.wire.common import Lease
 
 
@@ -98,6 +98,37 @@ class AppendRecord(Request[Appended], tag=0x42):
     length: LengthInChunk
     data: Annotated[list[DataId], Meta(max_length=PUSHES_MAX)] = []
     crcs: list[U32] = []
+    lease: Lease | None = None
+
+
+class AppendedAll(Reply, tag=0x145):
+    """Each record stands at its offset, as for `Appended`; None: it found the chunk full."""
+
+    offsets: list[OffsetInChunk | None]
+    version: ChunkVersion
+
+
+class RecordHead(Part):
+    """One of several records: its bytes follow those of the one before in the payload."""
+
+    sequence: Sequence
+    length: LengthInChunk
+    crc: U32
+
+
+class AppendRecords(Request[AppendedAll], tag=0x45):
+    """Append several small records of one client, in this order, each as `AppendRecord` does.
+
+    An error is that of the first record that failed for another reason than a full chunk; others may be appended. The
+    same sequences again get the same offsets (rule 11).
+    """
+
+    bulk = True
+    handle: ChunkHandle
+    version: ChunkVersion
+    client: ClientId
+    lowest: Sequence
+    records: Annotated[list[RecordHead], Meta(min_length=1, max_length=APPENDS_MAX)]
     lease: Lease | None = None
 
 
