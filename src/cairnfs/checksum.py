@@ -17,6 +17,8 @@ def crc32c(data: Buffer, previous: int = 0) -> int:
 
 def piece_crcs(data: Buffer, piece_bytes: int) -> list[int]:
     """Return the CRC32C of each `piece_bytes` of `data` from its start; the last piece may be short."""
+    if len(data) <= piece_bytes:
+        return [_crc32c(data)] if data else []
     view = memoryview(data)
     return [_crc32c(view[start : start + piece_bytes]) for start in range(0, len(view), piece_bytes)]
 

@@ -63,6 +63,11 @@ class WorkKind(StrEnum):
     SYNC = "sync"
 
 
+_MUTATIONS = {
+    WorkKind.WRITE: MutationKind.WRITE,
+    WorkKind.APPEND: MutationKind.APPEND,
+    WorkKind.TRUNCATE: MutationKind.TRUNCATE,
+}
 _own_numbers = iter(range(-1, -(2**62), -1))
 
 
@@ -161,7 +166,7 @@ class Batch:
         """Take a mutation with its bytes. Raises DataMissingError, BadRequestError: it was not taken."""
         durable = work.syncs or work.kind is WorkKind.TRUNCATE or work.kind is WorkKind.APPEND
         mutation = Mutation(
-            kind=MutationKind(work.kind.value),
+            kind=_MUTATIONS[work.kind],
             client=work.client,
             sequence=work.sequence,
             offset=work.length if work.kind is WorkKind.TRUNCATE else offset,

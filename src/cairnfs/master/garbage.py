@@ -305,6 +305,7 @@ class Garbage:
             self._purge_cursor = last
             if done:
                 await reign.execute(PurgeDone(handles=done))
+                reign.inventory.forget_lost(done)
             if not last:
                 return
             await asyncio.sleep(0)

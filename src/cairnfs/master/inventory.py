@@ -10,6 +10,7 @@ lies aside: it is no replica, only an earlier sentence.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
 import msgspec
 
@@ -198,6 +199,13 @@ class Inventory:
 
     def forget_remembered(self, server: ServerId) -> None:
         self._aside.pop(server, None)
+
+    def forget_lost(self, handles: Iterable[ChunkHandle]) -> None:
+        """Nothing is ever said again of these chunks: who lost them does not matter any more."""
+        if self._lost:
+            for handle in handles:
+                for server in self._of_server:
+                    self._lost.pop((server, handle), None)
 
     # ------------------------------------------------------------------ questions
 

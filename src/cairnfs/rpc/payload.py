@@ -15,13 +15,21 @@ _POOLED_BYTES_MIN = 64 * KIB
 """Below, a fresh buffer costs less than keeping one."""
 _IDLE_BYTES_MAX = 64 * MIB
 """Idle buffers a pool keeps; more are left to the memory allocator."""
+_LOOK_AFTER = 2000
+"""Buffers given back between two looks at which of them were idle all the time."""
 
 
 class Buffers:
-    """A pool of reusable buffers in size classes that double from 64 KiB to 4 MiB. For one event loop."""
+    """A pool of reusable buffers in size classes that double from 64 KiB to 4 MiB. For one event loop.
+
+    It keeps what was needed lately: a rare rush of requests does not stay in memory for ever.
+    """
 
     def __init__(self, idle_bytes_max: int = _IDLE_BYTES_MAX) -> None:
         self._idle: dict[int, list[bytearray]] = {}
+        self._unused: dict[int, int] = {}
+        """By size: the fewest that were idle at once since the last look."""
+        self._given = 0
         self._idle_bytes = 0
         self._idle_bytes_max = idle_bytes_max
 
@@ -40,7 +48,10 @@ class Buffers:
         if not idle:
             return memoryview(bytearray(full))[:size]
         self._idle_bytes -= full
-        return memoryview(idle.pop())[:size]
+        buffer = idle.pop()
+        if len(idle) < self._unused.get(full, 0):
+            self._unused[full] = len(idle)
+        return memoryview(buffer)[:size]
 
     def give(self, view: memoryview) -> None:
         """Take a buffer back. Nobody may use the view afterwards; another message will be in it."""
@@ -52,6 +63,17 @@ class Buffers:
         if self._idle_bytes + full <= self._idle_bytes_max:
             self._idle.setdefault(full, []).append(whole)
             self._idle_bytes += full
+        self._given += 1
+        if self._given == _LOOK_AFTER:
+            self._drop_unused()
+
+    def _drop_unused(self) -> None:
+        self._given = 0
+        for full, idle in self._idle.items():
+            count = self._unused.get(full, 0)
+            del idle[:count]
+            self._idle_bytes -= count * full
+            self._unused[full] = len(idle)
 
 
 class Incoming:

@@ -128,3 +128,16 @@ def test_a_lost_replica_is_not_put_aside_and_told_again_is_no_longer_lost():
     assert 7 not in all_aside(inventory, ONE)
     inventory.put_settled(ONE, settled())
     assert not inventory.is_lost(ONE, 30)
+
+
+def test_who_lost_a_purged_chunk_does_not_matter_any_more():
+    inventory = Inventory(bucket=BUCKET)
+    for server in (ONE, TWO):
+        inventory.put_settled(server, settled())
+        for handle in (1, 30):
+            inventory.drop(server, handle)
+    inventory.forget_lost([30])
+    assert inventory.is_lost(ONE, 1)
+    assert inventory.is_lost(TWO, 1)
+    assert not inventory.is_lost(ONE, 30)
+    assert not inventory.is_lost(TWO, 30)

@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cairnfs.limits import PAYLOAD_BYTES_MAX
-from cairnfs.rpc.payload import NO_PAYLOAD, Buffers
+from cairnfs.rpc.payload import _LOOK_AFTER, NO_PAYLOAD, Buffers
 
 KIB = 1024
+MIB = 1024 * KIB
 
 
 @given(st.lists(st.integers(0, PAYLOAD_BYTES_MAX), max_size=20))
@@ -43,3 +44,15 @@ def test_no_payload_can_be_kept_and_released_by_everybody():
         NO_PAYLOAD.release()
         NO_PAYLOAD.drop()
     assert NO_PAYLOAD.size == NO_PAYLOAD.received == 0
+
+
+def test_buffers_of_a_rare_rush_are_not_kept_for_ever():
+    pool = Buffers()
+    for view in [pool.take(MIB) for _ in range(20)]:
+        pool.give(view)
+    assert pool.idle_bytes == 20 * MIB
+    for _ in range(3 * _LOOK_AFTER):
+        first, second = pool.take(MIB), pool.take(MIB)
+        pool.give(first)
+        pool.give(second)
+    assert pool.idle_bytes == 2 * MIB
