@@ -7,7 +7,7 @@ hold tasks weakly and swallow what they raise; a role must do neither.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Hashable
+from collections.abc import AsyncIterator, Coroutine, Generator, Hashable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -43,6 +43,21 @@ class Nursery:
         task.add_done_callback(self._ended)
         return task
 
+    def start_now(self, job: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run `job` here up to its first wait, and the rest of it as a task; one that never waits needs none.
+
+        For jobs that are so short that a task would cost as much, and that ask for no current task before they wait
+        (`asyncio.timeout` does). After `stop` it is closed unrun.
+        """
+        if self._stopped:
+            job.close()
+            return
+        try:
+            waits_for = job.send(None)
+        except StopIteration:
+            return
+        _ = self.start(_go_on(job, waits_for), name=name)
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
         if task.cancelled():
@@ -62,6 +77,31 @@ class Nursery:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _go_on(job: Coroutine[Any, Any, None], waits_for: object) -> None:
+    await _Rest(job, waits_for)
+
+
+class _Rest:
+    """A coroutine that was begun outside of a task, and what it waits for: a task goes on with both."""
+
+    def __init__(self, job: Coroutine[Any, Any, None], waits_for: object) -> None:
+        self._job = job
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waits_for = self._waits_for
+        try:
+            while True:  # ends with the job
+                try:
+                    value = yield waits_for
+                except BaseException as error:  # noqa: BLE001 - it is the job's
+                    waits_for = self._job.throw(error)
+                else:
+                    waits_for = self._job.send(value)
+        except StopIteration:
+            return
 
 
 async def gather_settled(*jobs: Coroutine[Any, Any, T]) -> list[T | BaseException]:

@@ -7,7 +7,7 @@ import pytest
 from cairnfs.errors import ConnectError
 from cairnfs.sim.loop import SimFailedError
 from cairnfs.sim.world import SimWorld, pass_time
-from cairnfs.tasks import Race
+from cairnfs.tasks import Nursery, Race
 
 
 def play(scene, seed=1):
@@ -96,3 +96,71 @@ def test_an_error_of_ours_that_nobody_took_is_dropped_and_any_other_is_told():
     play(scene_with(ConnectError(address="a", why="gone")))
     with pytest.raises(SimFailedError, match="fails"):
         play(scene_with(AssertionError("a bug")))
+
+
+def test_a_job_that_never_waits_is_done_at_once_and_needs_no_task():
+    async def story():
+        nursery = Nursery("test")
+        done = []
+
+        async def job():
+            done.append(1)
+
+        nursery.start_now(job(), name="job")
+        assert done == [1]
+        assert len(nursery) == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("ends", ["result", "error", "cancelled"])
+def test_a_job_that_waits_goes_on_as_a_task_and_gets_what_it_waits_for(ends):
+    async def story():
+        nursery = Nursery("test")
+        waiter = asyncio.get_running_loop().create_future()
+        seen = []
+
+        async def job():
+            await asyncio.sleep(0)
+            try:
+                seen.append(await waiter)
+            except (ValueError, asyncio.CancelledError) as error:
+                seen.append(type(error))
+                raise
+            finally:
+                seen.append("ended")
+            await asyncio.sleep(0)
+            seen.append("went on")
+
+        nursery.start_now(job(), name="job")
+        assert len(nursery) == 1
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if ends == "result":
+            waiter.set_result(7)
+        elif ends == "error":
+            waiter.set_exception(ValueError())
+        else:
+            await nursery.stop()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first = {"result": 7, "error": ValueError, "cancelled": asyncio.CancelledError}[ends]
+        assert seen == [first, "ended", *(["went on"] if ends == "result" else [])]
+        assert len(nursery) == 0
+
+    asyncio.run(story())
+
+
+def test_after_the_end_of_its_nursery_no_job_begins():
+    async def story():
+        nursery = Nursery("test")
+        await nursery.stop()
+        seen = []
+
+        async def job():
+            seen.append(1)
+
+        nursery.start_now(job(), name="job")
+        assert seen == []
+
+    asyncio.run(story())

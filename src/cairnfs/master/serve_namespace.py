@@ -79,8 +79,8 @@ class Namespace:
 
     def serve(self, server: Server) -> None:
         """Register the handlers."""
-        server.on(Stat, self.stat)
-        server.on(StatInode, self.stat_inode)
+        server.on(Stat, self.stat, quick=True)
+        server.on(StatInode, self.stat_inode, quick=True)
         server.on(ListFolder, self.list_folder)
         server.on(ListTrash, self.list_trash)
         server.on(CreateFile, self.create_file)

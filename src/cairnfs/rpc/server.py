@@ -54,7 +54,7 @@ class Server:
         self._last_number = 0
         self._running = 0
         self._waiting: list[asyncio.Future[None]] = []  # for jobs or sessions to end
-        self.on(Ping, _answer_ping)
+        self.on(Ping, _answer_ping, quick=True)
 
     def on(
         self,
@@ -62,14 +62,16 @@ class Server:
         handler: Callable[[Peer, Q, Incoming], Awaitable[Reply | Answer]],
         *,
         streaming: bool = False,
+        quick: bool = False,
     ) -> None:
         """Serve requests of a kind. Its buffer is the server's again after the reply, unless the handler keeps it.
 
         `streaming`: the handler begins when the head is there and waits for the bytes itself; else it begins when the
-        whole payload has arrived.
+        whole payload has arrived. `quick`: it seldom waits and takes microseconds, so it begins at once and gets a
+        task of its own only when it waits (see `Nursery.start_now`).
         """
         assert kind not in self._routes, kind
-        self._routes[kind] = Route(kind.__name__, handler, streaming, reserved_bytes(kind))
+        self._routes[kind] = Route(kind.__name__, handler, streaming, reserved_bytes(kind), quick)
         self._codec = None
 
     async def listen(self, address: str) -> str:
@@ -109,8 +111,11 @@ class Server:
         return self._routes[type(request)], request
 
     def start(self, session: Session, job: Job) -> None:
-        """Run one request in a task of its own."""
+        """Run one request in a task of its own, or at once."""
         self._running += 1
+        if job.route.quick:
+            self.nursery.start_now(self._run(session, job), name=job.route.name)
+            return
         _ = self.nursery.start(self._run(session, job), name=job.route.name)
 
     async def _run(self, session: Session, job: Job) -> None:

@@ -70,6 +70,7 @@ class Route:
     streaming: bool
     reserved_bytes: int
     """What a request without payload counts for INFLIGHT_BYTES_MAX: its answer may carry as much."""
+    quick: bool = False
 
 
 @dataclass(slots=True)
