@@ -127,12 +127,12 @@ def test_a_server_in_maintenance_is_waited_for(tmp_path):
         assert wait_until(lambda: not fs.status().chunks_below_goal, 20)
 
 
-def test_a_disk_that_can_only_be_read_is_left_out_told_and_taken_back(tmp_path):
-    """Goal: one of several disks that cannot be written keeps no server from starting, and an operator sees it."""
-    disk = tmp_path / "chunkserver1" / "disk1"
-    instead = "tests/unit/chunkserver/storage/test_folders.py: test_of_several_folders_one_may_be_broken"
+def test_a_disk_that_can_only_be_read_goes_on_serving_is_told_and_taken_back(tmp_path):
+    """Goal: one of several disks that cannot be written keeps no server from starting, and what it has is of use."""
+    disk, other = (tmp_path / "chunkserver1" / name for name in ("disk1", "disk2"))
+    instead = "tests/unit/chunkserver/storage/test_read_only.py"
     with (
-        small_disks(disk, size_bytes=400 * MIB, instead=instead),
+        small_disks(disk, other, size_bytes=600 * MIB, instead=instead),
         cluster_in(tmp_path, disks=2, master_settings=FAST) as cluster,
         cairnfs.connect(cluster.address) as fs,
     ):
@@ -142,17 +142,32 @@ def test_a_disk_that_can_only_be_read_is_left_out_told_and_taken_back(tmp_path):
         cluster.restart("chunkserver1")
         cluster.wait_ready()
         shown = run("status", CAIRN_MASTER=cluster.address).stdout.decode()
-        assert f"failed disks: {disk}" in shown
-        ended = run("drain", cluster.addresses["chunkserver1"], "--disk", str(disk), CAIRN_MASTER=cluster.address)
-        assert b"has failed already, nothing is left to drain" in ended.stderr
+        assert f"serve what they have and take nothing: {disk}" in shown
+        assert " read-only" in cairn(cluster, "df")
+        copied = fs.server_counters(cluster.address).get("copies_made", 0)
+        served = [one for server in fs.status().servers for one in server.disks if one.read_only]
+        assert [one.folder for one in served] == [str(disk)]
+        assert served[0].replicas, "what was closed there is still a copy"
         assert all_there(fs)
-        assert wait_until(lambda: not fs.status().chunks_below_goal, 30), "its chunks are made again"
+        assert fs.server_counters(cluster.address).get("copies_made", 0) == copied == 0
+        path, data = next(iter(FILES.items()))
+        with fs.open(path, "r+b") as file:
+            file.write(data[::-1])
+        assert fs.read_bytes(path) == data[::-1], "the others take what it cannot"
+        fs.write_bytes(path, data)
+        cairn(cluster, "drain", cluster.addresses["chunkserver1"], "--disk", str(disk), "--start", code=1)
+        assert wait_until(lambda: not replicas_of(fs, disk), 30), "it can be emptied"
+        cairn(cluster, "drain", cluster.addresses["chunkserver1"], "--disk", str(disk), "--cancel")
         cluster.terminate("chunkserver1")
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         cluster.restart("chunkserver1")
         assert wait_until(lambda: run("status", CAIRN_MASTER=cluster.address).returncode == 0, 30)
         assert all_there(fs)
         assert run("fsck", "--deep", "/", CAIRN_MASTER=cluster.address).returncode == 0
+
+
+def replicas_of(fs, folder):
+    return sum(one.replicas for server in fs.status().servers for one in server.disks if one.folder == str(folder))
 
 
 def test_speeds_are_shown_changed_and_remembered(own_cluster):

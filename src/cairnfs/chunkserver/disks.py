@@ -57,6 +57,7 @@ class DiskUsage:
     """Why it is not used any more; "" while it is."""
     latency_s: float
     is_leaving: bool
+    is_read_only: bool
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,6 +87,8 @@ class DataDisk:
         self.flushed_folders: dict[str, None] = {ROOT: None}
         self.descriptors = Descriptors(disk.files)
         self.failed = ""
+        self.is_read_only = False
+        """It was so at the start: see `read_only`."""
         self.is_leaving = False
         """It is to be emptied: nothing new goes there."""
         self.latency = Latency()
@@ -104,7 +107,12 @@ class DataDisk:
     @property
     def takes_replicas(self) -> bool:
         """True if new replicas may be made here."""
-        return not self.failed and not self.is_leaving
+        return not self.failed and not self.is_leaving and not self.is_read_only
+
+    @property
+    def takes_writes(self) -> bool:
+        """True if something may be stored here."""
+        return not self.failed and not self.is_read_only
 
     @property
     def reserve_bytes(self) -> int:
@@ -119,6 +127,8 @@ class DataDisk:
             DiskFullError: no space, and `may_be_full` says that nothing acknowledged can be hurt by that.
         """
         self.check()
+        if self.is_read_only:
+            raise self._read_only_error()
         began_s = self.policy.clock.now_s()
         try:
             result = await self._disk.run(job)
@@ -146,6 +156,16 @@ class DataDisk:
         """Raise `DiskFailedError` if the disk has failed."""
         if self.failed:
             raise DiskFailedError(where=self.folder, why=self.failed)
+
+    def become_read_only(self) -> None:
+        """Refuse from now on to write, which says nothing against what is here."""
+        self.is_read_only = True
+        free, self.total_bytes = self.files.space()
+        self.free_bytes = max(0, free - self.reserve_bytes)
+        self.journal.fail(self._read_only_error())
+
+    def _read_only_error(self) -> DiskFailedError:
+        return DiskFailedError(where=self.folder, why="the file system is mounted read-only")
 
     def fail(self, why: str) -> None:
         """Rule 25: trust it no more. Only the first call counts."""
@@ -200,6 +220,7 @@ class DataDisk:
             failed=self.failed,
             latency_s=self.latency.slow_s,
             is_leaving=self.is_leaving,
+            is_read_only=self.is_read_only,
         )
 
     async def close(self) -> None:

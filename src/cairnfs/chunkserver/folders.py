@@ -5,6 +5,7 @@ Rule 25: a foreign folder is never adopted.
 Every folder is locked and its DISK read and checked before anything is written to any of them.
 """
 
+import errno
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from cairnfs.chunkserver.disks import DataDisk, DiskUsage, Policy, close_folder, read_disk_file, write_disk_file
 from cairnfs.chunkserver.format import DISK_NAME, DiskFile, make_disk_file
 from cairnfs.chunkserver.lifecycle import restore_replica
+from cairnfs.chunkserver.read_only import look
 from cairnfs.chunkserver.records import segment_name
 from cairnfs.chunkserver.recovery import Recovered, recover
 from cairnfs.env import Disk, Env
@@ -47,6 +49,8 @@ async def open_folders(env: Env, paths: Sequence[str]) -> tuple[list[Folder], li
                 if not folder.disk.files.lock():
                     raise FolderInUseError(where=path)
                 folder.content = await folder.disk.run(lambda folder=folder: read_disk_file(folder.disk.files))  # type: ignore[misc]
+                if folder.content is None and folder.disk.files.is_read_only():
+                    raise OSError(errno.EROFS, "read-only, and no data folder yet")
             except OSError as error:
                 broken.append(DiskFailedError(where=path, why=str(error)))
                 await close_folder(folders.pop().disk)
@@ -67,6 +71,7 @@ def out_of_use(error: DiskFailedError) -> DiskUsage:
         failed=error.why,
         latency_s=0.0,
         is_leaving=False,
+        is_read_only=False,
     )
 
 
@@ -117,8 +122,19 @@ def fresh_content(cluster: ClusterId, server: ServerId, disk_id: int, geometry: 
     return make_disk_file(cluster, server, DiskId(disk_id), geometry)
 
 
+async def _serve_read_only(disk: DataDisk, *, checks_place: bool) -> Recovered:
+    try:
+        recovered = await disk.run_reading(lambda: look(disk.files, disk.content, checks_place=checks_place))
+    except OSError as error:
+        raise DiskFailedError(where=disk.folder, why=str(error)) from error
+    disk.become_read_only()
+    for found in recovered.replicas:
+        disk.replicas[found.state.handle] = restore_replica(disk, found)
+    return recovered
+
+
 async def serve_folder(folder: Folder, policy: Policy, *, wall_ns: int) -> tuple[DataDisk, Recovered]:
-    """Recover a formatted folder and begin a new journal segment.
+    """Recover a formatted folder and begin a new journal segment; of one that can only be read, see what it has.
 
     Raises:
         DiskFailedError: recovery failed; it can be repeated.
@@ -127,6 +143,8 @@ async def serve_folder(folder: Folder, policy: Policy, *, wall_ns: int) -> tuple
     content = folder.content
     disk = DataDisk(folder.disk, folder.path, content, policy)
     checks_place = policy.safeguards.place_tag
+    if disk.files.is_read_only():
+        return disk, await _serve_read_only(disk, checks_place=checks_place)
     recovered = await disk.run(lambda: recover(disk.files, content, wall_ns=wall_ns, checks_place=checks_place))
     for found in recovered.replicas:
         disk.replicas[found.state.handle] = restore_replica(disk, found)

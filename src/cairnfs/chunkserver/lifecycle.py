@@ -42,9 +42,10 @@ def choose_disk(disks: Sequence[DataDisk]) -> DataDisk:
     Raises:
         DiskFullError: all have only their reserve left. DiskFailedError: all have failed.
     """
-    usable = [disk for disk in disks if not disk.failed]
+    usable = [disk for disk in disks if disk.takes_writes]
     if not usable:
-        raise DiskFailedError(where="every data folder", why="; ".join(disk.failed for disk in disks) or "none")
+        why = "; ".join(disk.failed or "read-only" for disk in disks) or "none"
+        raise DiskFailedError(where="every data folder", why=why)
     staying = [disk for disk in usable if not disk.is_leaving]
     best = max(staying, key=lambda disk: (not _is_last_choice(disk, staying), disk.room_bytes), default=None)
     if best is None or not best.free_bytes:
@@ -144,6 +145,11 @@ async def clone(disk: DataDisk, source: Replica, state: ReplicaState) -> Replica
 async def remove(disk: DataDisk, replica: Replica, *, wall_ns: int, quarantine: bool) -> None:
     """Move a replica to the trash or the quarantine; it is out of `disk.replicas` at once."""
     disk.replicas.pop(replica.handle, None)
+    if disk.is_read_only:
+        # Its files stay; the next start finds them again, and so does who has them removed.
+        replica.gone = True
+        disk.descriptors.drop(replica.handle)
+        return
     async with replica.flush_turn, replica.turn:
         check_there(disk, replica)
         # What only the journal knows goes along, so that the moved files stand for themselves.

@@ -71,18 +71,19 @@ def recover(files: Files, content: DiskFile, *, wall_ns: int, checks_place: bool
     """
     replays = read_journal(files, content.disk_id, block_bytes=content.block_bytes)
     result = Recovered(damaged=replays.damaged, epoch=replays.epoch, segments=replays.segments)
-    handles = _list_replicas(files)
+    handles = list_replicas(files)
     for handle in replays.by_handle:
         handles.setdefault(handle, None)
-    recovery = _Recovery(files, content, replays, result, wall_ns, checks_place)
+    recovery = Recovery(files, content, replays, result, wall_ns, checks_place)
     for handle in handles:
         recovery.recover_replica(handle)
     files.sync_all()
-    result.lost = _list_quarantine(files)
+    result.lost = list_quarantine(files)
     return result
 
 
-def _list_replicas(files: Files) -> dict[ChunkHandle, None]:
+def list_replicas(files: Files) -> dict[ChunkHandle, None]:
+    """Return the handles of all replicas whose files stand where they should, in the order of their folders. A job."""
     found: dict[ChunkHandle, None] = {}
     for outer in files.listing(ROOT):
         if len(outer) != 2:
@@ -95,14 +96,16 @@ def _list_replicas(files: Files) -> dict[ChunkHandle, None]:
     return found
 
 
-def _list_quarantine(files: Files) -> list[ChunkHandle]:
+def list_quarantine(files: Files) -> list[ChunkHandle]:
     """Return what was here and is no more: rule 3 must not take it for a replica that never was."""
     found = (parse_handle(name.partition("-")[2]) for name in files.listing(QUARANTINE))
     return list(dict.fromkeys(handle for handle in found if handle is not None))
 
 
 @dataclass(slots=True)
-class _Recovery:
+class Recovery:
+    """Goes through the replicas of a folder, one after the other."""
+
     files: Files
     content: DiskFile
     replays: Replays
@@ -123,10 +126,10 @@ class _Recovery:
             return
         state, cluster, sequence = header
         if cluster != self.content.cluster:
-            self._quarantine(handle, f"of another cluster, {cluster}")
+            self._set_aside(handle, f"of another cluster, {cluster}")
             return
         if not files.exists(data_name(handle)) and not (replayed is not None and replayed.header is not None):
-            self._quarantine(handle, "no .dat file")
+            self._set_aside(handle, "no .dat file")
             return
         found = Found(state, sequence)
         slots = _parse_slots(handle, sums, checks_place=self.checks_place)
@@ -164,9 +167,9 @@ class _Recovery:
             self.files.unlink(name)
             self.files.unlink(sum_name(handle))
             return
-        self._quarantine(handle, "no intact header")
+        self._set_aside(handle, "no intact header")
 
-    def _quarantine(self, handle: ChunkHandle, why: str) -> None:
+    def _set_aside(self, handle: ChunkHandle, why: str) -> None:
         self.result.damaged.append(f"{self.files.root}/{sum_name(handle)}: {why}; moved to {QUARANTINE}")
         move_replicas(self.files, [(handle, f"{QUARANTINE}/{self.wall_ns}-{format_handle(handle)}")])
 
@@ -192,11 +195,11 @@ class _Recovery:
             expected = min(block_bytes, state.closed_length - block * block_bytes)
             fitting = [slot for slot in _candidates(slots, block) if slot.length == expected]
             if not fitting:
-                self._quarantine(state.handle, f"closed, but block {block} has no checksum")
+                self._set_aside(state.handle, f"closed, but block {block} has no checksum")
                 return
             found.blocks.append(fitting[0])
         if self._size(data_name(state.handle)) < state.closed_length:
-            self._quarantine(state.handle, "closed, but the .dat file is too short")
+            self._set_aside(state.handle, "closed, but the .dat file is too short")
             return
         found.length, found.unbroken = state.closed_length, True
         found.last_stamp = _highest(slots, None)
@@ -217,7 +220,7 @@ class _Recovery:
             data.close()
         state = found.state
         if state.closed and found.length != state.closed_length:
-            self._quarantine(handle, f"closed with {state.closed_length} bytes, but {found.length} are intact")
+            self._set_aside(handle, f"closed with {state.closed_length} bytes, but {found.length} are intact")
             return
         found.unbroken = state.closed
         self._write_sums(found)

@@ -271,6 +271,7 @@ class Reporter:
                 total=usage.total,
                 replicas=usage.replicas,
                 failed=usage.failed,
+                read_only=usage.is_read_only,
                 latency_s=usage.latency_s,
                 leaving=usage.is_leaving,
             )

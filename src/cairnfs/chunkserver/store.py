@@ -60,8 +60,7 @@ class Store:
         """Random at the first format, the same on all folders of the server."""
         self.cluster: ClusterId | None = None
         self.geometry: Geometry | None = None
-        self.max_epoch = Epoch(0)
-        """Rule 1: durable."""
+        self.max_epoch = Epoch(0)  # rule 1: durable
         self.replicas: dict[ChunkHandle, Replica] = {}
         self.lost: dict[ChunkHandle, None] = {}
         """What this process had and has no more, and all in the quarantine: if absent, no empty member (rule 3)."""
@@ -119,8 +118,7 @@ class Store:
     async def adopt(self, cluster: ClusterId, geometry: Geometry) -> None:
         """Format fresh folders for this cluster, as the master says. Nothing happens if that is done.
 
-        Raises:
-            WrongClusterError, FormatError: the folders are of another cluster or geometry. None was touched.
+        Raises WrongClusterError, FormatError: the folders are of another cluster or geometry. None was touched.
         """
         if self.cluster is not None:
             if self.cluster != cluster and self._safeguards.cluster_identity:
@@ -155,8 +153,10 @@ class Store:
             self.damaged += recovered.damaged
             self.lost.update(dict.fromkeys(recovered.lost))
             self.max_epoch = max(self.max_epoch, recovered.epoch)
-        if not self.disks:
-            raise DiskFailedError(where="every data folder", why="; ".join(self.damaged))
+        if not any(disk.takes_writes for disk in self.disks.values()):
+            # Rule 1: the epoch must be stored, or a deposed master might be believed after a restart.
+            why = "; ".join([*self.damaged, "a chunkserver needs one that can be written"])
+            raise DiskFailedError(where="every data folder", why=why)
         for disk in self.disks.values():
             disk.journal.epoch = self.max_epoch
         await drop_doubles(self._doubles, self.replicas, self.disks, wall_ns=self._env.clock.wall_ns())
@@ -185,7 +185,7 @@ class Store:
     async def close(self) -> None:
         """Bring all to its place, so that the next start has nothing to replay, and give the folders back."""
         for disk, checkpointer in zip(self.disks.values(), self._checkpointers, strict=True):
-            if not disk.failed:
+            if disk.takes_writes:
                 try:
                     await disk.journal.seal()
                     await checkpointer.finish()
@@ -222,7 +222,7 @@ class Store:
         entries = []
         for disk in self.disks.values():
             disk.journal.epoch = max(disk.journal.epoch, epoch)
-            if not disk.failed:
+            if disk.takes_writes:
                 entries.append((disk, disk.journal.submit(pack_epoch_record(epoch))))
         stored = 0
         for disk, entry in entries:
@@ -316,7 +316,7 @@ class Store:
         before_ns = self._env.clock.wall_ns() - int(older_than_s * SECOND_NS)
         count = 0
         for disk in self.disks.values():
-            if not disk.failed:
+            if disk.takes_writes:
                 count += await disk.run(lambda disk=disk: lifecycle.empty_trash(disk.files, before_ns=before_ns))  # type: ignore[misc]
         return count
 
@@ -326,7 +326,7 @@ class Store:
 
     async def look_at_space(self) -> None:
         """Ask every file system what is free: also what others used or freed, and what was deleted, counts."""
-        for disk in [one for one in self.disks.values() if not one.failed]:
+        for disk in [one for one in self.disks.values() if one.takes_writes]:
             await disk.run(lambda disk=disk: disk.check_space(0))  # type: ignore[misc]
 
     # ------------------------------------------------------------ bytes

@@ -130,8 +130,12 @@ def _faults(found: ClusterStatus, live: int) -> Iterator[str]:
     failed = [disk.folder for server in found.servers for disk in server.disks if disk.failed]
     if failed:
         yield f"failed disks: {', '.join(failed)}"
+    fixed = [disk.folder for server in found.servers for disk in server.disks if disk.read_only]
+    if fixed:
+        yield f"read-only disks, which serve what they have and take nothing: {', '.join(fixed)}"
     heard = [server for server in found.servers if server.state == "live"]
-    full = [disk.folder for server in heard for disk in server.disks if not disk.free and not disk.failed]
+    taking = [disk for server in heard for disk in server.disks if not (disk.failed or disk.read_only)]
+    full = [disk.folder for disk in taking if not disk.free]
     if full:
         yield f"full disks: {', '.join(full)}"
 
@@ -145,7 +149,7 @@ def _servers(servers: list[ServerStatus]) -> None:
             format_time(server.heard_s),
             str(server.replicas),
             str(server.primaries),
-            format_size(sum(disk.free for disk in server.disks)),
+            format_size(sum(disk.free for disk in server.disks if not disk.read_only)),
             format_size(sum(disk.total for disk in server.disks)),
             server.rack,
         )
@@ -189,7 +193,8 @@ def df(*, options: Options) -> None:
         found: ClusterStatus = fs.status()
     disks = [(server, disk) for server in found.servers for disk in server.disks]
     counted = [disk for server, disk in disks if server.state != "dead" and not disk.failed]
-    free, total = sum(disk.free for disk in counted), sum(disk.total for disk in counted)
+    free = sum(disk.free for disk in counted if not disk.read_only)
+    total = sum(disk.total for disk in counted)
     if options.as_json:
         document({"free": free, "total": total, "disks": [
             {"server": server.address, "state": server.state, **plain(disk)} for server, disk in disks
@@ -197,7 +202,7 @@ def df(*, options: Options) -> None:
         return
     rows = [
         (server.address, disk.folder, format_size(disk.total), format_size(disk.total - disk.free),
-         format_size(disk.free), disk.failed or server.state)
+         format_size(disk.free), disk.failed or ("read-only" if disk.read_only else server.state))
         for server, disk in disks
     ]  # fmt: skip
     rows.append(("all", "", format_size(total), format_size(total - free), format_size(free), ""))

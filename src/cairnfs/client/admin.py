@@ -72,7 +72,8 @@ class Admin(QuotaCalls):
         """Add up the disks that are in use."""
         servers = (await self.status()).servers
         disks = [disk for server in servers if server.state != "dead" for disk in server.disks if not disk.failed]
-        return Space(total_bytes=sum(disk.total for disk in disks), free_bytes=sum(disk.free for disk in disks))
+        free = sum(disk.free for disk in disks if not disk.read_only)
+        return Space(total_bytes=sum(disk.total for disk in disks), free_bytes=free)
 
     async def chunk_table(self, path: AnyPath) -> list[ChunkStatus]:
         """Return everything the master knows about the chunks of a file."""

@@ -178,6 +178,9 @@ class Files(Protocol):
     def space(self) -> tuple[int, int]:
         """Return (free bytes for us, total bytes)."""
 
+    def is_read_only(self) -> bool:
+        """True if the file system is mounted so: nothing can be written, what is there can be read."""
+
     def lock(self) -> bool:
         """Take the folder for this process (flock, until it ends or `unlock`); False if another has it."""
 

@@ -133,8 +133,13 @@ class PosixFiles:
         self._lock_fd = -1
 
     def open(self, name: str, *, create: bool = False) -> PosixFile:
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
-        return PosixFile(os.open(_checked(name), flags, 0o600, dir_fd=self._fd))
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        try:
+            return PosixFile(os.open(_checked(name), os.O_RDWR | flags, 0o600, dir_fd=self._fd))
+        except OSError as error:
+            if error.errno != errno.EROFS or create:
+                raise
+        return PosixFile(os.open(name, os.O_RDONLY | flags, dir_fd=self._fd))
 
     def exists(self, name: str) -> bool:
         try:
@@ -180,6 +185,9 @@ class PosixFiles:
     def space(self) -> tuple[int, int]:
         facts = os.fstatvfs(self._fd)
         return facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+
+    def is_read_only(self) -> bool:
+        return bool(os.fstatvfs(self._fd).f_flag & os.ST_RDONLY)
 
     def lock(self) -> bool:
         if self._lock_fd >= 0:

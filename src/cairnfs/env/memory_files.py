@@ -126,6 +126,10 @@ class MemoryTree:
     def sync_all(self) -> None:
         """Make everything durable."""
 
+    def is_read_only(self) -> bool:
+        """True if nothing can be written."""
+        return False
+
 
 class MemoryFile:
     """An open file of a tree."""
@@ -258,6 +262,9 @@ class MemoryFiles:
     def space(self) -> tuple[int, int]:
         self._before("space", "")
         return max(0, self._tree.capacity_bytes - self._tree.used_bytes()), self._tree.capacity_bytes
+
+    def is_read_only(self) -> bool:
+        return self._tree.is_read_only()
 
     def lock(self) -> bool:
         if self._tree.locked_by is None:

@@ -80,6 +80,9 @@ class SimTree(MemoryTree):
                 raise HostDeadError(self._host)
         faults.check(what, name)
 
+    def is_read_only(self) -> bool:
+        return self.faults.is_read_only
+
     def used_bytes(self) -> int:
         total = 0
         folders: list[MemoryFolder] = [self.top]
@@ -139,6 +142,8 @@ class SimTree(MemoryTree):
         return path, offset
 
     def change(self, *changes: tuple[MemoryFolder, str, Entry | None]) -> None:
+        if self.faults.is_read_only:
+            raise os_error(errno.EROFS, changes[0][1])
         super().change(*changes)
         self._pending.append(changes)
 

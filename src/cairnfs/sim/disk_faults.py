@@ -29,6 +29,10 @@ KINDS: dict[str, Kind] = {
 """Of the operations that can fail."""
 
 
+_CHANGES = ("make_folder", "rename", "unlink")
+"""Of names; a new file is told by its `create`."""
+
+
 @dataclass
 class Failure:
     """Operations of one kind on some files fail."""
@@ -50,6 +54,8 @@ class DiskFaults:
     """A failed sync forgets what was to be synced, as Linux does: a later one succeeds and makes nothing durable."""
     failures: list[Failure] = field(default_factory=list)
     """See `fail`."""
+    is_read_only: bool = False
+    """As after a remount: every change is refused."""
     is_full: bool = False
     full_after_bytes: int | None = None
     """So much more fits, then the disk is full and stays so. A write in which that happens is cut short."""
@@ -84,6 +90,8 @@ class DiskFaults:
     def check(self, what: str, name: str) -> None:
         """Raise the OSError of an operation that fails."""
         kind = KINDS.get(what)
+        if self.is_read_only and (kind == "write" or what in _CHANGES):
+            raise os_error(errno.EROFS, name)
         if self.is_full and kind == "write":
             raise os_error(errno.ENOSPC, name)
         if (

@@ -68,6 +68,7 @@ class Faults:
             "slow disk": self._slow_disk,
             "stuck disk": self._stuck_disk,
             "disk error": self._disk_error,
+            "read-only disk": self._read_only_disk,
             "short reads": self._short_reads,
             "suspend": self._suspend,
             "misdirected writes": self._misdirected_writes,
@@ -170,11 +171,12 @@ class Faults:
         if not self._world.is_up(fault.host):
             self._restart_user(fault.host)
 
-    async def _start(self, name: str) -> None:
+    async def _start(self, name: str, *, mends: bool = True) -> None:
         """Start a host that is down. It may die again while it starts: that is somebody else's fault, who starts it."""
         if self._world.is_up(name):
             return
-        self._mend(name)
+        if mends:
+            self._mend(name)
         self._tell(f"  {name} starts")
         starting = self._world.loop.create_task(self._cluster.restart(name))
         while not starting.done():
@@ -223,6 +225,19 @@ class Faults:
         if kind == "read" and self._holds_a_last_copy(fault):
             kind = "sync"
         self._world.tree(fault.host, FOLDER).faults.fail(kind, once=True)
+        await self._cluster.pause(fault.for_s)
+        if self._world.is_up(fault.host):
+            self._cluster.crash(fault.host)
+        await self._start(fault.host)
+
+    async def _read_only_disk(self, fault: Fault) -> None:
+        """The server comes back with a disk that can only be read, or not at all if it has no other; later it is well.
+
+        It must be the doing of this fault that it starts: others mend a disk first.
+        """
+        self._cluster.crash(fault.host, power=fault.dice % 2 == 0)
+        self._world.tree(fault.host, FOLDER).faults.is_read_only = True
+        await self._start(fault.host, mends=False)
         await self._cluster.pause(fault.for_s)
         if self._world.is_up(fault.host):
             self._cluster.crash(fault.host)

@@ -34,6 +34,7 @@ SERVER_KINDS = (
     "suspend",
     "rot",
     "misdirected writes",
+    "read-only disk",
 )
 MASTER_KINDS = ("master crash", "master power", "master pause", "master disk")
 NETWORK_KINDS = ("cut", "one-way", "isolate", "halves", "resets", "stall", "slow link", "slow network", "deaf")
@@ -46,7 +47,7 @@ BEYOND_KINDS = (*KINDS, "lost disk", "rot anywhere")
 
 
 LYING = ("rot", "misdirected writes")
-LOSING = ("full disk", "broken disk", "disk error")
+LOSING = ("full disk", "broken disk", "disk error", "read-only disk")
 """A server whose disk has failed has lost its replicas, until it starts again; those that could not be read, for good.
 Where a disk lies as well it is the same one, or more copies would be gone than may be."""
 

@@ -82,6 +82,7 @@ class CrashTree(MemoryTree):
         self.operations = 0
         self.stop_at = None
         self.fail_sync = False
+        self.is_fixed = False
         self.log = []
 
     def make_node(self):
@@ -95,10 +96,17 @@ class CrashTree(MemoryTree):
         self.log.append((what, name))
         if self.stop_at is not None and self.operations > self.stop_at:
             raise OSError(5, "no power")
+        if self.is_fixed and what in ("write", "truncate", "allocate", "make_folder", "rename", "unlink"):
+            raise OSError(30, "read-only file system")
         if self.fail_sync and what == "sync":
             raise OSError(5, "input/output error")
 
+    def is_read_only(self):
+        return self.is_fixed
+
     def change(self, *changes):
+        if self.is_fixed:
+            raise OSError(30, "read-only file system")
         super().change(*changes)
         for folder, name, entry in changes:
             folder.pending.append((name, entry))
