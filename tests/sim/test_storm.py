@@ -28,12 +28,12 @@ def test_acknowledged_data_is_safe_with_wrong_clocks(seed):
     assert not report.failure, "\n".join([report.failure, *report.told])
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [0, 5])
 def test_what_is_lost_beyond_the_promises_is_said_to_be_lost(seed):
     """Goal: nothing wrong is read, and the status tells of what is missing. Method: lost disks, rot on any host."""
     report = run_seed(seed, mode=Mode.BEYOND)
     assert not report.failure, "\n".join([report.failure, *report.told])
-    assert bool(report.losses) == (seed == 4), report.losses
+    assert bool(report.losses) == (seed == 0), report.losses
 
 
 def test_a_storm_is_the_same_run_under_every_hash_seed():

@@ -84,7 +84,7 @@ class Gatherer:
         except CairnError as error:
             group.fail(error)
             raise
-        except BaseException:
+        except asyncio.CancelledError:
             group.fail(BusyError(what="the append that this one went with was given up"))
             raise
         finally:
