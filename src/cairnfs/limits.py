@@ -89,6 +89,8 @@ HEDGE_DELAY_MAX_S = 0.5
 """And no later."""
 HEDGE_DELAY_START_S = 0.1
 """While fewer reads than HEDGE_SAMPLES_MIN tell how long one takes; the first ones connect as well."""
+HEDGE_BYTES_PER_S = 8 * MIB
+"""Time that the bytes of an answer get besides: two thirds of a line of 100 Mbit/s, which may carry more."""
 HEDGE_SAMPLES_MIN = 16
 HEDGE_SHARE = 0.05
 """Second requests for each read, on average, while all servers speak: what hedging may cost a cluster that is well."""

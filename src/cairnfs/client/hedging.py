@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cairnfs.client.percentiles import RecentPercentile
 from cairnfs.limits import (
     HEDGE_BURST,
+    HEDGE_BYTES_PER_S,
     HEDGE_DELAY_MAX_S,
     HEDGE_DELAY_MIN_S,
     HEDGE_DELAY_START_S,
@@ -104,14 +105,15 @@ class Hedging:
 
     def delay_s(self, length: int) -> float:
         """Return after how long a request for so many bytes takes longer than most."""
-        return min(HEDGE_DELAY_MAX_S, max(HEDGE_DELAY_MIN_S, self._usual_s(length)))
+        most_s = HEDGE_DELAY_MAX_S + length / HEDGE_BYTES_PER_S
+        return min(most_s, max(HEDGE_DELAY_MIN_S, self._usual_s(length)))
 
     def silent_at_s(self, address: str, length: int, *, began_s: float) -> float:
         """Return when a server that was asked at `began_s` counts as silent, if nothing is heard from it.
 
         Later where answers take long: a slow disk is not a dead machine, and to double its work would help nobody.
         """
-        patience_s = min(SILENT_MAX_S, max(SILENT_S, 2 * self._usual_s(length)))
+        patience_s = min(SILENT_MAX_S, max(SILENT_S + length / HEDGE_BYTES_PER_S, 2 * self._usual_s(length)))
         waited = self._waited.get(address)
         since_s = max(began_s, self._heard_s.get(address, began_s)) if waited is None else waited.since_s
         return since_s + patience_s
@@ -127,7 +129,9 @@ class Hedging:
 
     def _usual_s(self, length: int) -> float:
         latencies = self._latencies[_size_class(length)]
-        return latencies.at(_PERCENTILE) if len(latencies) >= HEDGE_SAMPLES_MIN else HEDGE_DELAY_START_S
+        if len(latencies) >= HEDGE_SAMPLES_MIN:
+            return latencies.at(_PERCENTILE)
+        return HEDGE_DELAY_START_S + length / HEDGE_BYTES_PER_S
 
 
 def _size_class(length: int) -> int:

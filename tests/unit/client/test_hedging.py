@@ -5,6 +5,7 @@ import pytest
 from cairnfs.client.hedging import Hedging
 from cairnfs.limits import (
     HEDGE_BURST,
+    HEDGE_BYTES_PER_S,
     HEDGE_DELAY_MAX_S,
     HEDGE_DELAY_MIN_S,
     HEDGE_DELAY_START_S,
@@ -14,6 +15,9 @@ from cairnfs.limits import (
     SILENT_S,
 )
 from cairnfs.units import KIB, MIB
+
+EXTRA_S = MIB / HEDGE_BYTES_PER_S
+"""What the bytes of such a read get besides."""
 
 
 def after(*latencies_s, length=MIB):
@@ -27,17 +31,25 @@ def test_the_wait_is_the_95th_percentile_within_bounds():
     assert after(*[0.02] * 95, *[0.2] * 5).delay_s(MIB) == 0.02
     assert after(*[0.02] * 94, *[0.2] * 6).delay_s(MIB) == 0.2
     assert after(*[0.0001] * 100).delay_s(MIB) == HEDGE_DELAY_MIN_S
-    assert after(*[3.0] * 100).delay_s(MIB) == HEDGE_DELAY_MAX_S
+    assert after(*[3.0] * 100).delay_s(MIB) == HEDGE_DELAY_MAX_S + EXTRA_S
+
+
+def test_bytes_that_need_their_time_on_a_slow_line_are_not_asked_for_twice():
+    """Goal: 2 MiB take 170 ms on a line of 100 Mbit/s; a second copy of them would only halve its speed."""
+    on_the_line_s = 2 * MIB / 12.5e6
+    assert Hedging().delay_s(2 * MIB) > on_the_line_s
+    hedging = after(*[2 * on_the_line_s] * 100, length=2 * MIB)
+    assert hedging.silent_at_s("s1", 2 * MIB, began_s=0.0) > 2 * on_the_line_s
 
 
 def test_few_samples_are_not_believed():
-    assert after(*[0.02] * (HEDGE_SAMPLES_MIN - 1)).delay_s(MIB) == HEDGE_DELAY_START_S
+    assert after(*[0.02] * (HEDGE_SAMPLES_MIN - 1)).delay_s(MIB) == HEDGE_DELAY_START_S + EXTRA_S
 
 
 @pytest.mark.parametrize("other", [1, 64 * KIB, 100 * KIB, 512 * KIB])
 def test_small_reads_say_nothing_of_large_ones(other):
     hedging = after(*[0.02] * 20, length=other)
-    assert (hedging.delay_s(other), hedging.delay_s(MIB)) == (0.02, HEDGE_DELAY_START_S)
+    assert (hedging.delay_s(other), hedging.delay_s(MIB)) == (0.02, HEDGE_DELAY_START_S + EXTRA_S)
 
 
 def test_the_budget_is_a_share_of_the_reads_and_a_burst():
@@ -56,23 +68,23 @@ def test_a_server_is_silent_since_the_first_request_that_it_left_unanswered():
     hedging = Hedging()
     hedging.asked("a", 10.0)
     hedging.asked("a", 10.3)
-    assert hedging.silent_at_s("a", MIB, began_s=10.3) == 10.0 + SILENT_S
+    assert hedging.silent_at_s("a", MIB, began_s=10.3) == 10.0 + SILENT_S + EXTRA_S
 
 
 def test_a_word_begins_the_silence_anew():
     hedging = Hedging()
     hedging.asked("a", 10.0)
     hedging.heard("a", 10.2)
-    assert hedging.silent_at_s("a", MIB, began_s=10.0) == 10.2 + SILENT_S
+    assert hedging.silent_at_s("a", MIB, began_s=10.0) == 10.2 + SILENT_S + EXTRA_S
     hedging.asked("a", 11.0)
-    assert hedging.silent_at_s("a", MIB, began_s=11.0) == 11.0 + SILENT_S
+    assert hedging.silent_at_s("a", MIB, began_s=11.0) == 11.0 + SILENT_S + EXTRA_S
 
 
 def test_a_request_given_up_long_ago_counts_for_nothing():
     hedging = Hedging()
     hedging.asked("a", 10.0)
     hedging.asked("a", 20.0)
-    assert hedging.silent_at_s("a", MIB, began_s=20.0) == 20.0 + SILENT_S
+    assert hedging.silent_at_s("a", MIB, began_s=20.0) == 20.0 + SILENT_S + EXTRA_S
 
 
 def test_where_answers_take_long_silence_does_too():
