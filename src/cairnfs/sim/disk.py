@@ -11,7 +11,7 @@ outlive the lives of their host.
 import asyncio
 import errno
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -85,8 +85,8 @@ class SimTree(MemoryTree):
         folders: list[MemoryFolder] = [self.top]
         while folders:
             for entry in folders.pop().entries.values():
-                if isinstance(entry, SimNode):
-                    total += entry.used_bytes()
+                if type(entry) is SimNode:
+                    total += max(len(entry.data), entry.reserved_bytes)
                 elif isinstance(entry, MemoryFolder):
                     folders.append(entry)
         return total
@@ -94,8 +94,8 @@ class SimTree(MemoryTree):
     def write(self, node: SimNode, name: str, offset: int, piece: memoryview) -> None:
         """Write a piece of a file as far as it fits, where the disk puts it. Raises OSError (ENOSPC)."""
         missing = self.take_space(node, offset + len(piece))
-        fitting = piece[: len(piece) - missing]
-        if self.faults.draws_misdirection(name, self.chance):
+        fitting = piece[: len(piece) - missing] if missing else piece
+        if self.faults.misdirect_chance > 0 and self.faults.draws_misdirection(name, self.chance):
             # The size is the file system's, which makes no mistake here.
             if offset + len(fitting) > len(node.data):
                 node.truncate(offset + len(fitting))
@@ -175,6 +175,16 @@ class SimTree(MemoryTree):
         for node in self.nodes():
             node.lose_power(self.chance)
 
+    def names(self, *, without: Container[str] = ()) -> Iterator[str]:
+        """Yield the last part of every file's path, in no order, but for what is below folders of those names."""
+        todo: list[MemoryFolder] = [self.top]
+        while todo:
+            for name, entry in todo.pop().entries.items():
+                if not isinstance(entry, MemoryFolder):
+                    yield name
+                elif name not in without:
+                    todo.append(entry)
+
     def walk(self) -> list[tuple[str, SimNode]]:
         """Return every file with its path, in the order of the paths."""
         found: list[tuple[str, SimNode]] = []
@@ -218,8 +228,11 @@ class SimFile(MemoryFile):
 
     def _use(self, what: str) -> SimNode:
         self._life.check()
-        node = super()._use(what)
-        assert isinstance(node, SimNode), node
+        node = self._node
+        if node is None:
+            raise os_error(errno.EBADF, self._name)
+        self._disk.before(what, self._name)
+        assert type(node) is SimNode, node
         return node
 
     def read_into(self, offset: int, buffer: memoryview) -> int:

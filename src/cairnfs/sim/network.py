@@ -54,10 +54,10 @@ class SimWire:
 
     def carry(self, parcel: Parcel, to: MemoryConnection) -> None:
         links, loop, settings = self._links, self._fabric.loop, self._fabric.settings
-        if links.draws(settings.reset_chance):
+        if settings.reset_chance > 0 and links.draws(settings.reset_chance):
             self._fabric.trace.add(self.source, "net reset", self._label)
             parcel = Mark.RESET
-        elif links.draws(settings.stall_chance):
+        elif settings.stall_chance > 0 and links.draws(settings.stall_chance):
             seconds = links.draw_s(settings.stall_s) if links.draws(settings.stall_ends_chance) else None
             self.stall(seconds)
             if links.draws(settings.stall_both_chance):
