@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from cairnfs.errors import ConnectError
+from cairnfs.errors import BusyError, ConnectError
 from cairnfs.sim.loop import SimFailedError
 from cairnfs.sim.world import SimWorld, pass_time
-from cairnfs.tasks import Race
+from cairnfs.tasks import Nursery, Race
 
 
 def play(scene, seed=1):
@@ -96,3 +96,50 @@ def test_an_error_of_ours_that_nobody_took_is_dropped_and_any_other_is_told():
     play(scene_with(ConnectError(address="a", why="gone")))
     with pytest.raises(SimFailedError, match="fails"):
         play(scene_with(AssertionError("a bug")))
+
+
+def test_what_is_to_be_finished_ends_though_its_caller_is_cancelled():
+    async def main():
+        nursery, gate, done = Nursery("role"), asyncio.Event(), []
+
+        async def job():
+            await gate.wait()
+            done.append(1)
+            return 5
+
+        caller = asyncio.ensure_future(nursery.finish(job(), name="job"))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        assert caller.cancelled()
+        assert not done
+        gate.set()
+        assert await nursery.finish(job(), name="again") == 5
+        assert done == [1, 1]
+
+    asyncio.run(main())
+
+
+def test_whoever_waits_for_a_job_hears_its_error_or_that_the_nursery_was_stopped():
+    async def main():
+        nursery = Nursery("role")
+
+        async def refused():
+            raise BusyError(what="it")
+
+        async def endless():
+            await asyncio.Event().wait()
+
+        with pytest.raises(BusyError):
+            await nursery.finish(refused(), name="refused")
+        begun = asyncio.ensure_future(nursery.finish(endless(), name="begun"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        not_begun = asyncio.ensure_future(nursery.finish(endless(), name="not begun"))
+        await asyncio.sleep(0)
+        await nursery.stop()
+        for one in (begun, not_begun):
+            with pytest.raises(asyncio.CancelledError):
+                await one
+
+    asyncio.run(main())
