@@ -24,8 +24,13 @@ REST_S = 600.0
 TASKS_MAX = 400
 """Of one server at rest: a leak shows as more (invariant 34)."""
 
-_handle_of = lru_cache(maxsize=100_000)(parse_handle)
-"""The names of all files are looked at twice a second, and seldom change."""
+
+
+@lru_cache(maxsize=100_000)
+def _handle_of(path: str) -> ChunkHandle | None:
+    """Return the chunk of which a file is a copy that counts. All paths are looked at twice a second."""
+    is_apart = "/trash/" in path or "/quarantine/" in path
+    return None if is_apart else parse_handle(path.rpartition("/")[2])
 
 
 class Watch:
@@ -176,8 +181,8 @@ class Watch:
             return
         held: dict[ChunkHandle, None] = {}
         for name in self._cluster.names:
-            for file in self._cluster.file_names_on(name, without=("trash", "quarantine")):
-                handle = _handle_of(file)
+            for path, _ in self._cluster.files_on(name):
+                handle = _handle_of(path)
                 if handle is not None:
                     held[handle] = None
         for handle, row in rows.items():

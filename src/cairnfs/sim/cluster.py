@@ -10,7 +10,7 @@
 Chunks are small, so that a short run meets many chunk ends.
 """
 
-from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -244,11 +244,6 @@ class SimCluster:
     def files_on(self, name: str) -> list[tuple[str, SimNode]]:
         """Return (path, file) of all that lies on the disks of a chunkserver's host, up or down."""
         return [one for folder in self.folders for one in self.world.tree(name, folder).walk()]
-
-    def file_names_on(self, name: str, *, without: Container[str]) -> Iterator[str]:
-        """Yield the last part of the path of each of these files, but for what is below folders of those names."""
-        for folder in self.folders:
-            yield from self.world.tree(name, folder).names(without=without)
 
     def digests(self, handle: ChunkHandle) -> dict[str, tuple[int, int]]:
         """Return (length, digest of all block checksums) of each replica of a chunk on a host that is up."""

@@ -11,7 +11,7 @@ outlive the lives of their host.
 import asyncio
 import errno
 import random
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -61,6 +61,8 @@ class SimTree(MemoryTree):
         self._host = host
         self._trace = trace
         self._pending: list[_Change] = []
+        self._listed: list[tuple[str, SimNode]] | None = None
+        """What `walk` has found since names changed."""
 
     def make_node(self) -> SimNode:
         return SimNode()
@@ -81,15 +83,7 @@ class SimTree(MemoryTree):
         faults.check(what, name)
 
     def used_bytes(self) -> int:
-        total = 0
-        folders: list[MemoryFolder] = [self.top]
-        while folders:
-            for entry in folders.pop().entries.values():
-                if type(entry) is SimNode:
-                    total += max(len(entry.data), entry.reserved_bytes)
-                elif isinstance(entry, MemoryFolder):
-                    folders.append(entry)
-        return total
+        return sum([max(len(node.data), node.reserved_bytes) for _, node in self.walk()])
 
     def write(self, node: SimNode, name: str, offset: int, piece: memoryview) -> None:
         """Write a piece of a file as far as it fits, where the disk puts it. Raises OSError (ENOSPC)."""
@@ -140,7 +134,12 @@ class SimTree(MemoryTree):
 
     def change(self, *changes: tuple[MemoryFolder, str, Entry | None]) -> None:
         super().change(*changes)
+        self.names_changed()
         self._pending.append(changes)
+
+    def names_changed(self) -> None:
+        """Called by whoever changes `entries` of a folder."""
+        self._listed = None
 
     def sync_folder(self, folder: MemoryFolder) -> None:
         rest = []
@@ -171,22 +170,15 @@ class SimTree(MemoryTree):
             folder = folders.pop()
             assert isinstance(folder, SimFolder), folder
             folder.entries = dict(folder.durable)
+            self.names_changed()
             folders += [entry for entry in folder.entries.values() if isinstance(entry, MemoryFolder)]
         for node in self.nodes():
             node.lose_power(self.chance)
 
-    def names(self, *, without: Container[str] = ()) -> Iterator[str]:
-        """Yield the last part of every file's path, in no order, but for what is below folders of those names."""
-        todo: list[MemoryFolder] = [self.top]
-        while todo:
-            for name, entry in todo.pop().entries.items():
-                if not isinstance(entry, MemoryFolder):
-                    yield name
-                elif name not in without:
-                    todo.append(entry)
-
     def walk(self) -> list[tuple[str, SimNode]]:
-        """Return every file with its path, in the order of the paths."""
+        """Return every file with its path, in the order of the paths. Not the caller's to change."""
+        if self._listed is not None:
+            return self._listed
         found: list[tuple[str, SimNode]] = []
         todo: list[tuple[str, MemoryFolder]] = [("", self.top)]
         while todo:
@@ -196,7 +188,8 @@ class SimTree(MemoryTree):
                     todo.append((f"{before}{name}/", entry))
                 elif isinstance(entry, SimNode):
                     found.append((f"{before}{name}", entry))
-        return sorted(found, key=lambda one: one[0])
+        self._listed = sorted(found, key=lambda one: one[0])
+        return self._listed
 
     def nodes(self) -> list[SimNode]:
         """Return every file that has a name, each once."""
@@ -227,7 +220,8 @@ class SimFile(MemoryFile):
         self._disk = tree
 
     def _use(self, what: str) -> SimNode:
-        self._life.check()
+        if not self._life.is_alive:
+            self._life.check()
         node = self._node
         if node is None:
             raise os_error(errno.EBADF, self._name)

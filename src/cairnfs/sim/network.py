@@ -62,9 +62,10 @@ class SimWire:
             self.stall(seconds)
             if links.draws(settings.stall_both_chance):
                 self.back.stall(seconds)
-        size = len(parcel) if isinstance(parcel, bytes) else 0
-        now_s = loop.now_ns / SECOND_NS
-        gone_s = links.departure_s(self.source, self.target, size=size, now_s=now_s)
+        gone_s = loop.now_ns / SECOND_NS
+        if links.are_limited:
+            size = len(parcel) if isinstance(parcel, bytes) else 0
+            gone_s = links.departure_s(self.source, self.target, size=size, now_s=gone_s)
         due_ns = round((gone_s + links.draw_latency_s(self.source, self.target)) * SECOND_NS)
         # Strictly later than the parcel before: the loop draws among what is due at one moment.
         self._last_ns = max(self._last_ns + 1, due_ns)
