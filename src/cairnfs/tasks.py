@@ -88,10 +88,13 @@ async def _tell_end(job: Coroutine[Any, Any, T], ended: asyncio.Future[T]) -> No
     except CairnError as error:
         if not ended.done():
             ended.set_exception(error)
-    except BaseException as error:  # the nursery reports it, or the task is cancelled
-        if not ended.done():
-            _ = ended.cancel() if isinstance(error, asyncio.CancelledError) else ended.set_exception(error)
+    except asyncio.CancelledError:
+        ended.cancel()
         raise
+    except BaseException as error:
+        if not ended.done():
+            ended.set_exception(error)
+        raise  # the nursery reports it
 
 
 async def gather_settled(*jobs: Coroutine[Any, Any, T]) -> list[T | BaseException]:

@@ -5,7 +5,6 @@ memory changes in one step on the loop. Mutations of one replica run one at a ti
 called. A caller that is cancelled does not stop what has begun.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack

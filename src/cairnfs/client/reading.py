@@ -131,7 +131,9 @@ class Reader:
                 chunk_lengths[piece.index] = await self._lengths.of_chunk(inode, piece.index)
             data = max(got, min(count, chunk_lengths[piece.index] - piece.start))
             if data > got:  # all of it, not only the rest: a piece is of one moment
-                await self._read_piece(inode, replace(piece, length=data), view, holes=Holes(), moments=moments, whole=True)
+                await self._read_piece(
+                    inode, replace(piece, length=data), view, holes=Holes(), moments=moments, whole=True
+                )
             view[piece.at + data : piece.at + count] = bytes(count - data)
         return wanted
 

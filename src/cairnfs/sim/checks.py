@@ -25,7 +25,6 @@ TASKS_MAX = 400
 """Of one server at rest: a leak shows as more (invariant 34)."""
 
 
-
 @lru_cache(maxsize=100_000)
 def _handle_of(path: str) -> ChunkHandle | None:
     """Return the chunk of which a file is a copy that counts. All paths are looked at twice a second."""

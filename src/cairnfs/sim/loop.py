@@ -62,7 +62,7 @@ class Incarnation:
         self.is_paused = False
         self.clock: LoopClock | None = None
         """What its timers count, if that is not the world's time."""
-        self.waiting: list["SimHandle"] = []
+        self.waiting: list[SimHandle] = []
         """What has become due while it was paused, in order; and what never runs any more, since it is dead."""
 
     def check(self) -> None:
@@ -133,7 +133,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._steps_now = 0
         self.set_exception_handler(self._note_failure)
         # Asked for with every future and task. `bool` is False when called, and like the other needs no Python.
-        self.get_debug = bool  # type: ignore[method-assign, assignment]
+        self.get_debug = bool  # type: ignore[method-assign]
         self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
 
     # -------------------------------------------------------------- what asyncio asks for
@@ -214,7 +214,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
         raise SimError("a simulated program starts a real thread")
 
-    def create_task(
+    def create_task(  # type: ignore[override]
         self,
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         *,
