@@ -356,7 +356,7 @@ class Store:
         await self._finish(flushing.flush(self.disk_of(replica), replica))
 
     async def write_blocks(self, replica: Replica, first: int, data: Buffer, crcs: Sequence[int]) -> None:
-        """Replace whole blocks of an incomplete replica; a short one becomes its last. One hop; not flushed.
+        """Replace whole blocks of an incomplete replica; a short one becomes its last. Two hops at most; not flushed.
 
         Raises:
             ChecksumError: nothing was stored.
