@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,17 +24,24 @@ MORE_DOORS: dict[str, str] = {
     "tasks.py": "what a job waits for may raise anything, and that is the job's to handle",
     "env/handover.py": "a job's error of any kind belongs to the caller that waits on another thread",
     "client/codecs.py": "a codec is the caller's own and may raise anything; the error says which record it was",
+    "sim/loop.py": "what a callback raises goes to the loop's handler, as asyncio's own loop does; it fails the run",
     "cluster/in_process.py": "an error of any kind belongs to the thread that waits for the start",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
+def read_and_parsed(path: Path) -> tuple[str, ast.Module]:
+    """Return text and tree of a file: many tests look at each, and to parse them all takes seconds."""
+    text = path.read_text()
+    return text, ast.parse(text, filename=str(path))
+
+
 def parsed(*folders: Path) -> Iterator[tuple[Path, str, ast.Module]]:
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):
-            text = path.read_text()
-            yield path, text, ast.parse(text, filename=str(path))
+            yield path, *read_and_parsed(path)
 
 
 def source_files(*packages: str) -> Iterator[tuple[Path, str, ast.Module]]:

@@ -5,22 +5,21 @@ The polynomial is that of iSCSI and of most storage systems, so that hardware do
 
 from collections.abc import Iterator
 
-from fastcrc.crc32 import iscsi as _crc32c
+from fastcrc.crc32 import iscsi as crc32c
+
+__all__ = ["Buffer", "block_spans", "crc32c", "piece_crcs"]
 
 Buffer = bytes | bytearray | memoryview
 
-
-def crc32c(data: Buffer, previous: int = 0) -> int:
-    """Return the CRC32C of `data`, or of what `previous` covers followed by `data`."""
-    return _crc32c(data, previous)
+# `crc32c(data, previous)` is the library's own function: a wrapper around it costs as much as the checksum of a header.
 
 
 def piece_crcs(data: Buffer, piece_bytes: int) -> list[int]:
     """Return the CRC32C of each `piece_bytes` of `data` from its start; the last piece may be short."""
     if len(data) <= piece_bytes:
-        return [_crc32c(data)] if data else []
+        return [crc32c(data)] if data else []
     view = memoryview(data)
-    return [_crc32c(view[start : start + piece_bytes]) for start in range(0, len(view), piece_bytes)]
+    return [crc32c(view[start : start + piece_bytes]) for start in range(0, len(view), piece_bytes)]
 
 
 def block_spans(offset: int, length: int, block_bytes: int) -> Iterator[tuple[int, int, int]]:

@@ -28,6 +28,8 @@ class Nursery:
     def __init__(self, name: str) -> None:
         self.name = name
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._finishing: dict[asyncio.Task[Any], tuple[Coroutine[Any, Any, Any], asyncio.Future[Any]]] = {}
+        """The jobs of `finish`, and who waits: a task that is cancelled before its first step cannot tell him."""
         self._stopped = False
 
     def __len__(self) -> int:
@@ -58,9 +60,22 @@ class Nursery:
             return
         _ = self.start(_go_on(job, waits_for), name=name)
 
+    async def finish(self, job: Coroutine[Any, Any, T], *, name: str) -> T:
+        """Run `job` to its end, also if whoever awaits this is cancelled, and return what it returns.
+
+        As `asyncio.shield` of a task, with two turns of the loop less. A CairnError is the caller's alone.
+        """
+        ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._finishing[self.start(_tell_end(job, ended), name=name)] = job, ended
+        return await ended
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
+        job, ended = self._finishing.pop(task, (None, None))
         if task.cancelled():
+            if job is not None and ended is not None:
+                job.close()
+                ended.cancel()
             return
         error = task.exception()
         if error is not None:
@@ -102,6 +117,24 @@ class _Rest:
                     waits_for = self._job.send(value)
         except StopIteration:
             return
+
+
+async def _tell_end(job: Coroutine[Any, Any, T], ended: asyncio.Future[T]) -> None:
+    """Run `job` and let `ended` end as it does, unless nobody waits for that any more."""
+    try:
+        result = await job
+        if not ended.done():
+            ended.set_result(result)
+    except CairnError as error:
+        if not ended.done():
+            ended.set_exception(error)
+    except asyncio.CancelledError:
+        ended.cancel()
+        raise
+    except BaseException as error:
+        if not ended.done():
+            ended.set_exception(error)
+        raise  # the nursery reports it
 
 
 async def gather_settled(*jobs: Coroutine[Any, Any, T]) -> list[T | BaseException]:

@@ -1,5 +1,6 @@
 """Every story keeps its promise with all guards, breaks it without each of its own, and docs/STORIES.md shows it so."""
 
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -60,7 +61,7 @@ def test_a_story_is_the_same_in_every_process() -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONHASHSEED": "12345"},
+        env={**os.environ, "PYTHONHASHSEED": "12345"},
         cwd=stories.PAGE.parents[1],
     )
     assert again.stdout == stories.block("restart-in-a-raise", "")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cairnfs.errors import ConnectError
+from cairnfs.errors import BusyError, ConnectError
 from cairnfs.sim.loop import SimFailedError
 from cairnfs.sim.world import SimWorld, pass_time
 from cairnfs.tasks import Nursery, Race
@@ -164,3 +164,50 @@ def test_after_the_end_of_its_nursery_no_job_begins():
         assert seen == []
 
     asyncio.run(story())
+
+
+def test_what_is_to_be_finished_ends_though_its_caller_is_cancelled():
+    async def main():
+        nursery, gate, done = Nursery("role"), asyncio.Event(), []
+
+        async def job():
+            await gate.wait()
+            done.append(1)
+            return 5
+
+        caller = asyncio.ensure_future(nursery.finish(job(), name="job"))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        assert caller.cancelled()
+        assert not done
+        gate.set()
+        assert await nursery.finish(job(), name="again") == 5
+        assert done == [1, 1]
+
+    asyncio.run(main())
+
+
+def test_whoever_waits_for_a_job_hears_its_error_or_that_the_nursery_was_stopped():
+    async def main():
+        nursery = Nursery("role")
+
+        async def refused():
+            raise BusyError(what="it")
+
+        async def endless():
+            await asyncio.Event().wait()
+
+        with pytest.raises(BusyError):
+            await nursery.finish(refused(), name="refused")
+        begun = asyncio.ensure_future(nursery.finish(endless(), name="begun"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        not_begun = asyncio.ensure_future(nursery.finish(endless(), name="not begun"))
+        await asyncio.sleep(0)
+        await nursery.stop()
+        for one in (begun, not_begun):
+            with pytest.raises(asyncio.CancelledError):
+                await one
+
+    asyncio.run(main())

@@ -134,13 +134,10 @@ def _runs(context: Context, replica: Replica, blocks: Blocks, *, paced: bool) ->
 
 
 async def _write_run(context: Context, replica: Replica, data: Buffer, *, first: int, count: int) -> int:
-    block_bytes = context.geometry.block_bytes
-    found = piece_crcs(data, block_bytes)
+    found = piece_crcs(data, context.geometry.block_bytes)
     if len(found) != count:
         raise NoCopyError(chunk=replica.handle, why="the source moved during the copy")
-    for number, crc in enumerate(found):
-        start = number * block_bytes
-        await context.store.write_block(replica, first + number, data[start : start + block_bytes], crc)
+    await context.store.write_blocks(replica, first, data, found)
     return len(data)
 
 

@@ -333,18 +333,29 @@ async def _prefix_crc(disk: DataDisk, replica: Replica, block: int, rest: int) -
 # ------------------------------------------------------------------ whole blocks
 
 
-async def write_block(disk: DataDisk, replica: Replica, block: int, data: Buffer, crc: int) -> None:
-    """See `Store.write_block`."""
-    offset = block * replica.table.block_bytes
-    size = len(memoryview(data).cast("B"))
-    assert 0 < size <= replica.table.block_bytes, size
-    if size < replica.table.block_bytes and replica.length > offset + size:
-        await truncate(disk, replica, offset, serial=replica.serial)
+async def write_blocks(disk: DataDisk, replica: Replica, first: int, data: Buffer, crcs: Sequence[int]) -> None:
+    """See `Store.write_blocks`."""
+    block_bytes = replica.table.block_bytes
+    offset, size = first * block_bytes, len(data)
+    assert 0 < size <= len(crcs) * block_bytes, (size, len(crcs))
+    short = size % block_bytes
+    if short and replica.length > offset + size:
+        await truncate(disk, replica, min(replica.length, offset + size - short), serial=replica.serial)
+    # What extends goes apart from what overwrites: only the latter has failed the disk if there is no space.
+    old = min(size, max(0, -(-replica.length // block_bytes) - first) * block_bytes)
+    for start, end in ((0, old), (old, size)):
+        if start < end:
+            part, their_crcs = memoryview(data)[start:end], crcs[start // block_bytes : -(-end // block_bytes)]
+            await _write_blocks_in_place(disk, replica, offset + start, part, their_crcs)
+
+
+async def _write_blocks_in_place(
+    disk: DataDisk, replica: Replica, offset: int, data: memoryview, crcs: Sequence[int]
+) -> None:
     await disk.journal.room()
     async with replica.turn:
         check_there(disk, replica)
         assert replica.state.incomplete, replica.state
         pieces = cut_pieces([data], offset, replica.table.block_bytes)
-        change = _Change(disk, replica, offset, [data], size, [crc], pieces)
         # No redo: an incomplete replica is no source, so nothing that counts is lost with its old bytes.
-        await apply_in_place(change, replica.serial)
+        await apply_in_place(_Change(disk, replica, offset, [data], len(data), crcs, pieces), replica.serial)

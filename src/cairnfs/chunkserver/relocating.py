@@ -109,10 +109,7 @@ async def _fill(context: "Context", replica: Replica, target: DataDisk, made: Re
         size = min(PIECE_BYTES, replica.length - offset)
         await context.pace_in.take(size)
         data = await context.store.read_verified(replica, offset, size)
-        for number, crc in enumerate(piece_crcs(data, block_bytes)):
-            start = number * block_bytes
-            piece = data[start : start + block_bytes]
-            await mutate.write_block(target, made, offset // block_bytes + number, piece, crc)
+        await mutate.write_blocks(target, made, offset // block_bytes, data, piece_crcs(data, block_bytes))
     await flushing.flush(target, made)
     if (made.length, made.digest()) != (replica.length, replica.digest()):
         raise NoCopyError(chunk=replica.handle, why="the copy differs from what is here")

@@ -5,7 +5,6 @@ memory changes in one step on the loop. Mutations of one replica run one at a ti
 called. A caller that is cancelled does not stop what has begun.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -198,17 +197,7 @@ class Store:
 
     async def _finish(self, job: Coroutine[Any, Any, T]) -> T:
         """Run to the end even if the caller is cancelled: bytes and checksums must not part."""
-
-        async def settle() -> tuple[T | None, CairnError | None]:
-            try:
-                return await job, None
-            except CairnError as error:
-                return None, error
-
-        result, error = await asyncio.shield(self._nursery.start(settle(), name="mutation"))
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]  # of type T whenever there is no error
+        return await self._nursery.finish(job, name="mutation")
 
     def disk_of(self, replica: Replica) -> DataDisk:
         return self.disks[replica.disk_id]
@@ -366,13 +355,13 @@ class Store:
         """All that was applied before the call survives a power loss when it returns (not with "memory")."""
         await self._finish(flushing.flush(self.disk_of(replica), replica))
 
-    async def write_block(self, replica: Replica, block: int, data: Buffer, crc: int) -> None:
-        """Replace a whole block of an incomplete replica; a short block becomes the last one. Not flushed.
+    async def write_blocks(self, replica: Replica, first: int, data: Buffer, crcs: Sequence[int]) -> None:
+        """Replace whole blocks of an incomplete replica; a short one becomes its last. Two hops at most; not flushed.
 
         Raises:
             ChecksumError: nothing was stored.
         """
-        await self._finish(mutate.write_block(self.disk_of(replica), replica, block, data, crc))
+        await self._finish(mutate.write_blocks(self.disk_of(replica), replica, first, data, crcs))
 
     async def read(self, replica: Replica, offset: int, buffer: memoryview) -> tuple[int, list[tuple[int, int, int]]]:
         """Fill `buffer`; return how many bytes, and (block, crc, valid length) of each touched block, of one moment.

@@ -216,9 +216,11 @@ class Client(Admin):
             writing = await self.open(target, "wb")
             try:
                 done = 0
-                buffer = bytearray(_COPY_STEP)
+                buffer = bytearray(PIECE_BYTES)
                 while got := await reading.readinto(buffer):  # ends with the file
                     await writing.write(bytes(memoryview(buffer)[:got]))
+                    if got == len(buffer) == PIECE_BYTES:
+                        buffer = bytearray(_COPY_STEP)  # not for a small file: so many zeros take milliseconds
                     done += got
                 await writing.close()
             except BaseException:

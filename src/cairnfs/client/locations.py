@@ -10,6 +10,7 @@ A stale place harms nobody: replicas that are behind or excluded refuse, and the
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -56,6 +57,23 @@ class Known:
         return not self.place.closed and bool(self.primary_address)
 
 
+class Holes:
+    """Chunks that the master has called absent since a read began: it need not ask about them again."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[int, None] = {}
+        self._end: int | None = None
+        """The file had no chunk from this one on."""
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._indexes or (self._end is not None and index >= self._end)
+
+    def note(self, indexes: Iterable[int], *, chunks: int) -> None:
+        """Those are absent, and so is whatever lies behind the last one of `chunks`."""
+        self._indexes.update(dict.fromkeys(indexes))
+        self._end = chunks if self._end is None else min(self._end, chunks)
+
+
 class Answer(NamedTuple):
     """What the master has just said about one chunk."""
 
@@ -100,8 +118,10 @@ class Locations:
         self._known[key] = known
         return known
 
-    async def find(self, inode: InodeId, index: int) -> Known | None:
+    async def find(self, inode: InodeId, index: int, holes: Holes | None = None) -> Known | None:
         """Return where the chunk is, from the cache or the master; None for a hole.
+
+        `holes`, of one read: what the master says of other chunks meanwhile is kept there, and believed.
 
         Raises:
             NotFoundError: the inode is gone. ConnectError: no master.
@@ -114,8 +134,10 @@ class Locations:
             async with self._turns.hold(("find", inode, index)):
                 known = self.peek(inode, index)
                 if known is None:
+                    if holes is not None and index in holes:
+                        return None
                     counters.location_misses += 1
-                    return (await self.ask(inode, index, count=_FIND_AHEAD)).known
+                    return (await self.ask(inode, index, count=_FIND_AHEAD, holes=holes)).known
         counters.location_hits += 1
         self._renew_soon(inode, index, known)
         return known
@@ -162,7 +184,7 @@ class Locations:
         except CairnError as error:
             logger.debug("places not found inode=%d index=%d error=%s", inode, index, error)
 
-    async def ask(self, inode: InodeId, index: int, *, count: int = 1) -> Answer:
+    async def ask(self, inode: InodeId, index: int, *, count: int = 1, holes: Holes | None = None) -> Answer:
         """Ask the master, whatever is cached, and remember the answer.
 
         What it says of chunk `index` must be taken from the answer: the cache may have dropped it by now, and a
@@ -171,9 +193,11 @@ class Locations:
         asked_s = self._connection.env.clock.now_s()
         places = await self._connection.ask(FindChunks(inode=inode, index=index, count=count))
         found = {place.index for place in places.places}
-        for missing in range(index, index + count):
-            if missing not in found:
-                self.forget(inode, missing)
+        missing = [one for one in range(index, index + count) if one not in found]
+        for one in missing:
+            self.forget(inode, one)
+        if holes is not None:
+            holes.note(missing, chunks=places.chunks)
         learned = {place.index: self.remember(inode, place, asked_s=asked_s) for place in places.places}
         for known in learned.values():
             known.has_next = known.place.index + 1 < places.chunks

@@ -14,7 +14,7 @@ from functools import partial
 
 from cairnfs.client.connection import Connection
 from cairnfs.client.lengths import Lengths
-from cairnfs.client.locations import Locations
+from cairnfs.client.locations import Holes, Locations
 from cairnfs.client.moments import Moments
 from cairnfs.client.replicas import Replicas, Wanted
 from cairnfs.client.window import side_by_side
@@ -96,7 +96,7 @@ class Reader:
         self, inode: InodeId, pieces: list[Piece], view: memoryview, moments: Moments, *, ages: list[float] | None
     ) -> dict[Piece, int]:
         """Return how many bytes there were of each piece; those of one chunk are of one moment."""
-        holes: dict[int, bool] = {}
+        holes = Holes()
         counts: dict[Piece, int] = {}
         todo = pieces
         for _ in range(_MOMENTS_MAX):
@@ -131,7 +131,9 @@ class Reader:
                 chunk_lengths[piece.index] = await self._lengths.of_chunk(inode, piece.index)
             data = max(got, min(count, chunk_lengths[piece.index] - piece.start))
             if data > got:  # all of it, not only the rest: a piece is of one moment
-                await self._read_piece(inode, replace(piece, length=data), view, holes={}, moments=moments, whole=True)
+                await self._read_piece(
+                    inode, replace(piece, length=data), view, holes=Holes(), moments=moments, whole=True
+                )
             view[piece.at + data : piece.at + count] = bytes(count - data)
         return wanted
 
@@ -141,7 +143,7 @@ class Reader:
         piece: Piece,
         view: memoryview,
         *,
-        holes: dict[int, bool],
+        holes: Holes,
         moments: Moments,
         whole: bool = False,
         ages: list[float] | None = None,
@@ -153,11 +155,8 @@ class Reader:
         target = view[piece.at : piece.at + piece.length]
 
         async def attempt() -> int:
-            if piece.index in holes:
-                return 0
-            known = await self._locations.find(inode, piece.index)
+            known = None if piece.index in holes else await self._locations.find(inode, piece.index, holes)
             if known is None:
-                holes[piece.index] = True
                 return 0
             if 4 * (piece.start + piece.length) >= 3 * self._connection.geometry.chunk_bytes:
                 self._locations.ask_next(inode, known)

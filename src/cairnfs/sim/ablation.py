@@ -3,6 +3,7 @@
 A missing safeguard that nothing notices means that the checks are blind there, or that the safeguard is needless.
 """
 
+import gc
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -59,12 +60,14 @@ def ablate_one(guard: str, *, scenes: int, storms: int, first: int) -> Ablation:
     off = all_but(guard)
     found = Ablation(guard=guard)
     for number in range(scenes if guard in SCENES else 0):
+        gc.collect()
         try:
             play_scene(guard, first + number, off)
         except (AssertionError, CairnError, SimError) as error:
             found.scene_seeds, found.scene_saw = number + 1, _first_line(error)
             break
     for number in range(storms):
+        gc.collect()
         report = run_seed(first + number, safeguards=off)
         if report.failure:
             found.storm_seeds, found.storm_saw = number + 1, report.failure.splitlines()[-1].strip()

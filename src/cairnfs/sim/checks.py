@@ -6,12 +6,14 @@ the end; claims about rest (Q) once all is mended and quiet.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from cairnfs.chunkserver.format import parse_handle
 from cairnfs.ids import NO_VERSION, ChunkHandle, ChunkVersion, DiskId, Epoch, ServerId
 from cairnfs.meta import read
 from cairnfs.meta.check import check as check_metadata
-from cairnfs.meta.tables import ChunkRow
+from cairnfs.meta.tables import CHUNKS, U64, ChunkRow, decode_chunk
+from cairnfs.meta.views import MetaRead
 from cairnfs.sim.cluster import MASTER, SimCluster
 from cairnfs.sim.model import ViolationError
 from cairnfs.sim.options import Mode, Options
@@ -23,6 +25,13 @@ TASKS_MAX = 400
 """Of one server at rest: a leak shows as more (invariant 34)."""
 
 
+@lru_cache(maxsize=100_000)
+def _handle_of(path: str) -> ChunkHandle | None:
+    """Return the chunk of which a file is a copy that counts. All paths are looked at twice a second."""
+    is_apart = "/trash/" in path or "/quarantine/" in path
+    return None if is_apart else parse_handle(path.rpartition("/")[2])
+
+
 class Watch:
     """Looks at the servers again and again, and remembers what may only grow."""
 
@@ -32,6 +41,8 @@ class Watch:
         self._epochs: dict[str, Epoch] = {}
         self._rows: dict[ChunkHandle, ChunkVersion] = {}
         self._owners: dict[ChunkHandle, int] = {}
+        self._decoded: dict[bytes, tuple[bytes, ChunkRow]] = {}
+        """What the last look has read of each chunk, and what it means."""
         self.looks = 0
         self.is_over = False
 
@@ -61,7 +72,7 @@ class Watch:
             return None
         self._rise("the master's epoch", master.epoch)
         with master.reign.store.read() as view:
-            rows = dict(read.each_chunk(view))
+            rows = self._each_chunk(view)
         for handle, row in rows.items():
             before = self._rows.get(handle, NO_VERSION)
             if row.version < before:
@@ -76,6 +87,14 @@ class Watch:
         self._rows.update({handle: row.version for handle, row in rows.items()})
         return rows
 
+    def _each_chunk(self, view: MetaRead) -> dict[ChunkHandle, ChunkRow]:
+        """As `read.each_chunk`; a record whose bytes are those of the last look is not decoded again."""
+        last, self._decoded = self._decoded, {}
+        for raw, value in view.scan(CHUNKS):
+            known = last.get(raw)
+            self._decoded[raw] = known if known is not None and known[0] == value else (value, decode_chunk(value))
+        return {ChunkHandle(U64.unpack(raw)[0]): row for raw, (_, row) in self._decoded.items()}
+
     def _rise(self, what: str, epoch: Epoch) -> None:
         if epoch < self._epochs.get(what, Epoch(0)):
             raise ViolationError(f"26: {what} went from {self._epochs[what]} back to {epoch}")
@@ -86,24 +105,27 @@ class Watch:
     def _look_at_replicas(self) -> None:
         """13, 26: what a server holds durably never goes back; 14: it is nothing that was never issued."""
         master = self._cluster.master
+        issued = master.reign.highest_version if master is not None and master.is_started else None
+        present: dict[tuple[DiskId, ChunkHandle], None] = {}
+        disks: dict[DiskId, None] = {}
         for name, server in self._cluster.servers.items():
             store = server.context.store
             self._rise(f"the epoch that {name} ({store.server_id:x}) has seen", store.max_epoch)
+            disks.update(dict.fromkeys(store.disks))
             for handle, replica in store.replicas.items():
-                promised = max(replica.state.version, replica.state.promised)
+                state = replica.state
+                promised = max(state.version, state.promised)
                 # By disk: what a failed one held comes back with it, after what was made in its place was deleted.
                 key = (replica.disk_id, handle)
-                if not replica.state.incomplete and promised < self._versions.get(key, NO_VERSION):
+                present[key] = None
+                if not state.incomplete and promised < self._versions.get(key, NO_VERSION):
                     before = self._versions[key]
                     raise ViolationError(f"13: {name} went from {before} back to {promised} for chunk {handle:016x}")
                 # A joiner begins with nothing in the place of what was deleted.
-                if not replica.gone and not replica.state.incomplete:
+                if not replica.gone and not state.incomplete:
                     self._versions[key] = promised
-                if master is not None and master.is_started and promised > master.reign.highest_version:
+                if issued is not None and promised > issued:
                     raise ViolationError(f"14: {name} has {promised} of chunk {handle:016x}, which was never given out")
-        stores = [one.context.store for one in self._cluster.servers.values()]
-        present = {(one.disk_id, handle): None for store in stores for handle, one in store.replicas.items()}
-        disks = {disk: None for store in stores for disk in store.disks}
         for key in [key for key in self._versions if key[0] in disks and key not in present]:
             del self._versions[key]
 
@@ -136,11 +158,11 @@ class Watch:
         """16: what the master calls current is current: at the record's version or above, and whole."""
         master = self._cluster.master
         assert master is not None, "it was there a moment ago"
+        lives = {(server.server_id, server.context.boot): server for server in self._cluster.servers.values()}
         for handle, row in rows.items():
             for session in master.reign.live_current(row, handle):
-                for server in self._cluster.servers.values():
-                    if server.server_id != session.server or server.context.boot != session.boot:
-                        continue
+                server = lives.get((session.server, session.boot))
+                if server is not None:
                     replica = server.context.store.replicas.get(handle)
                     if replica is None or replica.gone:
                         continue  # quarantined or deleted a moment ago: the next heartbeat tells
@@ -159,10 +181,9 @@ class Watch:
         held: dict[ChunkHandle, None] = {}
         for name in self._cluster.names:
             for path, _ in self._cluster.files_on(name):
-                if "/trash/" not in path and "/quarantine/" not in path:
-                    handle = parse_handle(path.rpartition("/")[2])
-                    if handle is not None:
-                        held[handle] = None
+                handle = _handle_of(path)
+                if handle is not None:
+                    held[handle] = None
         for handle, row in rows.items():
             if handle not in held and row.length > 0 and not row.is_new:
                 raise ViolationError(f"24: no disk has a copy of chunk {handle:016x}, which a file uses")

@@ -61,6 +61,8 @@ class SimTree(MemoryTree):
         self._host = host
         self._trace = trace
         self._pending: list[_Change] = []
+        self._listed: list[tuple[str, SimNode]] | None = None
+        """What `walk` has found since names changed."""
 
     def make_node(self) -> SimNode:
         return SimNode()
@@ -84,21 +86,13 @@ class SimTree(MemoryTree):
         return self.faults.is_read_only
 
     def used_bytes(self) -> int:
-        total = 0
-        folders: list[MemoryFolder] = [self.top]
-        while folders:
-            for entry in folders.pop().entries.values():
-                if isinstance(entry, SimNode):
-                    total += entry.used_bytes()
-                elif isinstance(entry, MemoryFolder):
-                    folders.append(entry)
-        return total
+        return sum([max(len(node.data), node.reserved_bytes) for _, node in self.walk()])
 
     def write(self, node: SimNode, name: str, offset: int, piece: memoryview) -> None:
         """Write a piece of a file as far as it fits, where the disk puts it. Raises OSError (ENOSPC)."""
         missing = self.take_space(node, offset + len(piece))
-        fitting = piece[: len(piece) - missing]
-        if self.faults.draws_misdirection(name, self.chance):
+        fitting = piece[: len(piece) - missing] if missing else piece
+        if self.faults.misdirect_chance > 0 and self.faults.draws_misdirection(name, self.chance):
             # The size is the file system's, which makes no mistake here.
             if offset + len(fitting) > len(node.data):
                 node.truncate(offset + len(fitting))
@@ -145,7 +139,12 @@ class SimTree(MemoryTree):
         if self.faults.is_read_only:
             raise os_error(errno.EROFS, changes[0][1])
         super().change(*changes)
+        self.names_changed()
         self._pending.append(changes)
+
+    def names_changed(self) -> None:
+        """Called by whoever changes `entries` of a folder."""
+        self._listed = None
 
     def sync_folder(self, folder: MemoryFolder) -> None:
         rest = []
@@ -176,12 +175,15 @@ class SimTree(MemoryTree):
             folder = folders.pop()
             assert isinstance(folder, SimFolder), folder
             folder.entries = dict(folder.durable)
+            self.names_changed()
             folders += [entry for entry in folder.entries.values() if isinstance(entry, MemoryFolder)]
         for node in self.nodes():
             node.lose_power(self.chance)
 
     def walk(self) -> list[tuple[str, SimNode]]:
-        """Return every file with its path, in the order of the paths."""
+        """Return every file with its path, in the order of the paths. Not the caller's to change."""
+        if self._listed is not None:
+            return self._listed
         found: list[tuple[str, SimNode]] = []
         todo: list[tuple[str, MemoryFolder]] = [("", self.top)]
         while todo:
@@ -191,7 +193,8 @@ class SimTree(MemoryTree):
                     todo.append((f"{before}{name}/", entry))
                 elif isinstance(entry, SimNode):
                     found.append((f"{before}{name}", entry))
-        return sorted(found, key=lambda one: one[0])
+        self._listed = sorted(found, key=lambda one: one[0])
+        return self._listed
 
     def nodes(self) -> list[SimNode]:
         """Return every file that has a name, each once."""
@@ -222,9 +225,13 @@ class SimFile(MemoryFile):
         self._disk = tree
 
     def _use(self, what: str) -> SimNode:
-        self._life.check()
-        node = super()._use(what)
-        assert isinstance(node, SimNode), node
+        if not self._life.is_alive:
+            self._life.check()
+        node = self._node
+        if node is None:
+            raise os_error(errno.EBADF, self._name)
+        self._disk.before(what, self._name)
+        assert type(node) is SimNode, node
         return node
 
     def read_into(self, offset: int, buffer: memoryview) -> int:

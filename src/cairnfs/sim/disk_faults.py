@@ -89,6 +89,9 @@ class DiskFaults:
 
     def check(self, what: str, name: str) -> None:
         """Raise the OSError of an operation that fails."""
+        is_well = not (self.is_full or self.fail_reads or self.fail_writes or self.fail_syncs or self.failures)
+        if is_well and not self.is_read_only:
+            return
         kind = KINDS.get(what)
         if self.is_read_only and (kind == "write" or what in _CHANGES):
             raise os_error(errno.EROFS, name)
@@ -108,7 +111,8 @@ class DiskFaults:
 
     def draw_delay_s(self, chance: random.Random) -> float:
         """Return how long the next job waits."""
-        delay_s = chance.uniform(*self.delay_s)
+        least_s, most_s = self.delay_s
+        delay_s = least_s + (most_s - least_s) * chance.random()
         if self.spike_chance > 0 and chance.random() < self.spike_chance:
             delay_s += chance.uniform(*self.spike_s)
         return delay_s

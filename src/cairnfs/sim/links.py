@@ -97,7 +97,10 @@ class Links:
         if source == target:
             return LOCAL_S
         settings = self.settings
-        least, most = settings.slow_s if self._chance.random() < settings.slow_chance else self._latency(source, target)
+        if self._chance.random() < settings.slow_chance:
+            least, most = settings.slow_s
+        else:
+            least, most = self._latency(source, target) if self._lines else settings.latency_s
         return least + (most - least) * self._chance.random()
 
     def draw_piece_bytes(self, source: str, target: str) -> int:
@@ -124,8 +127,13 @@ class Links:
             self._busy_until_s[place] = now_s
         return now_s
 
+    @property
+    def are_limited(self) -> bool:
+        """True if some line, or every card, has a speed."""
+        return bool(self._lines) or self.settings.bytes_per_s is not None
+
     def _is_limited(self, source: str, target: str) -> bool:
-        return source != target and (bool(self._lines) or self.settings.bytes_per_s is not None)
+        return self.are_limited and source != target
 
     def _rates(self, source: str, target: str) -> list[tuple[_Direction, float]]:
         found = []
@@ -138,11 +146,10 @@ class Links:
         return found
 
     def _latency(self, source: str, target: str) -> tuple[float, float]:
-        if self._lines:
-            for place in ((source, target), (source, ""), ("", target)):
-                line = self._lines.get(place)
-                if line is not None and line.latency_s is not None:
-                    return line.latency_s
+        for place in ((source, target), (source, ""), ("", target)):
+            line = self._lines.get(place)
+            if line is not None and line.latency_s is not None:
+                return line.latency_s
         return self.settings.latency_s
 
     # -------------------------------------------------------------- cuts

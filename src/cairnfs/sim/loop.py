@@ -19,7 +19,10 @@ import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Any, NoReturn
+
+import msgspec
 
 from cairnfs.sim.clock import LoopClock
 from cairnfs.sim.trace import Trace
@@ -59,7 +62,7 @@ class Incarnation:
         self.is_paused = False
         self.clock: LoopClock | None = None
         """What its timers count, if that is not the world's time."""
-        self.waiting: list[asyncio.Handle] = []
+        self.waiting: list[SimHandle] = []
         """What has become due while it was paused, in order; and what never runs any more, since it is dead."""
 
     def check(self) -> None:
@@ -78,7 +81,7 @@ class SimTask(asyncio.Task[Any]):
     def __init__(self, coro: Any, *, number: int, incarnation: Incarnation | None, **kwargs: Any) -> None:
         self.number = number
         self.incarnation = incarnation
-        super().__init__(coro, name=f"task{number}", **kwargs)
+        super().__init__(coro, **kwargs)
 
     def __hash__(self) -> int:
         return self.number
@@ -88,29 +91,25 @@ class SimTask(asyncio.Task[Any]):
         self._log_destroy_pending = False
 
 
-class SimHandle(asyncio.TimerHandle):
-    """A callback that waits for its turn or time, and knows whose it is.
+class SimHandle(msgspec.Struct, eq=False):
+    """A callback that waits for its turn or time, and knows whose it is: what asyncio uses of a `TimerHandle`.
 
-    It leaves out what only a loop for debugging needs: asyncio's own would ask for that a thousand times a second.
+    A run makes some two thousand in a simulated second, so it is a struct, which is made without running Python.
     """
 
-    __slots__ = ("life",)
+    callback: Callable[..., Any]
+    args: tuple[Any, ...]
+    context: Context
+    life: Incarnation | None
+    is_cancelled: bool = False
 
-    def __init__(
-        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: "SimLoop", context: Context | None
-    ) -> None:
-        if context is None:
-            context = copy_context()
-        self.life: Incarnation | None = context.get(CURRENT)
-        self._context = context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = True
+    def cancel(self) -> None:
+        """Leave it where it waits: it is passed over when its turn or time comes."""
+        self.is_cancelled = True
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -132,8 +131,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[int, int, SimHandle]] = []
         self._failure: dict[str, Any] | None = None
         self._steps_now = 0
-        self.set_task_factory(self._make_task)
         self.set_exception_handler(self._note_failure)
+        # Asked for with every future and task. `bool` is False when called, and like the other needs no Python.
+        self.get_debug = bool  # type: ignore[method-assign]
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
 
     # -------------------------------------------------------------- what asyncio asks for
 
@@ -145,21 +146,23 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> SimHandle:
         if self._closed:  # type: ignore[attr-defined]
             raise RuntimeError("the simulation is over")
-        handle = SimHandle(0.0, callback, args, self, context)
+        if context is None:
+            context = copy_context()
+        handle = SimHandle(callback, args, context, context.get(CURRENT))
         self._ready.append(handle)
         return handle
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> SimHandle:
         return self.call_soon(callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> SimHandle:
         now_ns = self.now_ns
         life = CURRENT.get()
         clock = life.clock if life is not None else None
@@ -171,7 +174,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> SimHandle:
         life = CURRENT.get()
         if life is not None and life.clock is not None:
             return self.call_at(life.clock.time(self.now_ns) + max(0.0, delay), callback, *args, context=context)
@@ -180,9 +183,11 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_at_ns(
         self, when_ns: int, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> SimHandle:
         """Call at a moment of the world."""
-        timer = SimHandle(when_ns / SECOND_NS, callback, args, self, context)
+        if context is None:
+            context = copy_context()
+        timer = SimHandle(callback, args, context, context.get(CURRENT))
         heapq.heappush(self._timers, (when_ns, next(self._timer_numbers), timer))
         return timer
 
@@ -193,9 +198,6 @@ class SimLoop(asyncio.BaseEventLoop):
             (when_ns + late_ns * (timer.life is life), number, timer) for when_ns, number, timer in self._timers
         ]
         heapq.heapify(self._timers)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave it in the heap: it is passed over when its time comes."""
 
     def _write_to_self(self) -> None:
         """Wake nobody: there is one thread."""
@@ -212,17 +214,19 @@ class SimLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
         raise SimError("a simulated program starts a real thread")
 
-    def _make_task(
+    def create_task(  # type: ignore[override]
         self,
-        loop: asyncio.AbstractEventLoop,
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
-        **kwargs: Any,
+        *,
+        name: str | None = None,
+        context: Context | None = None,
     ) -> SimTask:
-        context: Context | None = kwargs.get("context")
         incarnation = CURRENT.get() if context is None else context.get(CURRENT)
         if self.is_over:
             coro.close()  # the last words of another task started it: it never runs
-        task = SimTask(coro, loop=loop, number=next(self._task_numbers), incarnation=incarnation, **kwargs)
+        number = next(self._task_numbers)
+        name = f"task{number}" if name is None else name
+        task = SimTask(coro, number=number, incarnation=incarnation, loop=self, name=name, context=context)
         if self.is_over:
             task.forget()
         return task
@@ -231,32 +235,37 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run steps until the loop is to stop: every event of a simulation passes here."""
-        ready, trace = self._ready, self._trace
+        ready, note = self._ready, self._trace.add
         while not self._stopping:  # type: ignore[attr-defined]
             if not ready:
                 self._jump()
             handle = ready.popleft() if len(ready) == 1 else self._draw_one()
-            if handle._cancelled:  # noqa: SLF001 - the loop's own
+            if handle.is_cancelled:
                 continue
-            life = handle.life
+            life, callback = handle.life, handle.callback
             if life is None:
-                trace.add("-", _label(handle))
+                note("-", _label(callback))
             elif life.is_alive and not life.is_paused:
-                trace.add(life.host, _label(handle))
+                note(life.host, _label(callback))
             else:
                 life.waiting.append(handle)
                 continue
             self._steps_now += 1
             if self._steps_now > self.steps_per_moment_max:
-                raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(handle)}")
-            handle._run()  # noqa: SLF001
+                raise SimTimeoutError(f"{self._steps_now} steps at {self.time()} s and no end: {_label(callback)}")
+            try:
+                handle.context.run(callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does: the handler fails the run
+                self.call_exception_handler({"message": f"failed in {_label(callback)}", "exception": error})
             if self._failure is not None:
                 self._fail()
 
     def _jump(self) -> None:
         """Move the clock to the next timer and make ready all that is due then."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if not timers:
             raise SimDeadlockError(f"every task waits and nothing is due:\n{self._waiting_tasks()}")
@@ -266,20 +275,22 @@ class SimLoop(asyncio.BaseEventLoop):
         if when_ns > self.now_ns:
             self.now_ns = self._trace.now_ns = when_ns
             self._steps_now = 0
+        self._trace.hash_full_batches()
         while timers and timers[0][0] <= when_ns:
             timer = heapq.heappop(timers)[2]
-            if not timer.cancelled():
+            if not timer.is_cancelled:
                 self._ready.append(timer)
 
-    def _draw_one(self) -> Any:
+    def _draw_one(self) -> SimHandle:
         """Draw the next of what is ready. See the module, 3."""
         ready = self._ready
         place = int(self._chance.random() * len(ready))
-        handle = ready[place]
-        if place and not _is_task_step(handle):
+        handle: SimHandle = ready[place]
+        if place and not _is_task_step(handle.callback):
+            life = handle.life
             for earlier in range(place):
                 other = ready[earlier]
-                if other.life is handle.life and not _is_task_step(other):
+                if other.life is life and not _is_task_step(other.callback):
                     place, handle = earlier, other
                     break
         del ready[place]
@@ -331,12 +342,11 @@ class SimLoop(asyncio.BaseEventLoop):
         return "\n".join(lines)
 
 
-def _is_task_step(handle: Any) -> bool:
-    return type(getattr(handle._callback, "__self__", None)) is SimTask  # noqa: SLF001
+def _is_task_step(callback: Any) -> bool:
+    return type(getattr(callback, "__self__", None)) is SimTask
 
 
-def _label(handle: Any) -> str:
-    callback = handle._callback  # noqa: SLF001
+def _label(callback: Any) -> str:
     owner = getattr(callback, "__self__", None)
     if type(owner) is SimTask:
         return owner.get_name()

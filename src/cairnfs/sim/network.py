@@ -54,17 +54,18 @@ class SimWire:
 
     def carry(self, parcel: Parcel, to: MemoryConnection) -> None:
         links, loop, settings = self._links, self._fabric.loop, self._fabric.settings
-        if links.draws(settings.reset_chance):
+        if settings.reset_chance > 0 and links.draws(settings.reset_chance):
             self._fabric.trace.add(self.source, "net reset", self._label)
             parcel = Mark.RESET
-        elif links.draws(settings.stall_chance):
+        elif settings.stall_chance > 0 and links.draws(settings.stall_chance):
             seconds = links.draw_s(settings.stall_s) if links.draws(settings.stall_ends_chance) else None
             self.stall(seconds)
             if links.draws(settings.stall_both_chance):
                 self.back.stall(seconds)
-        size = len(parcel) if isinstance(parcel, bytes) else 0
-        now_s = loop.now_ns / SECOND_NS
-        gone_s = links.departure_s(self.source, self.target, size=size, now_s=now_s)
+        gone_s = loop.now_ns / SECOND_NS
+        if links.are_limited:
+            size = len(parcel) if isinstance(parcel, bytes) else 0
+            gone_s = links.departure_s(self.source, self.target, size=size, now_s=gone_s)
         due_ns = round((gone_s + links.draw_latency_s(self.source, self.target)) * SECOND_NS)
         # Strictly later than the parcel before: the loop draws among what is due at one moment.
         self._last_ns = max(self._last_ns + 1, due_ns)

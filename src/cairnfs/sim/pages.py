@@ -28,8 +28,9 @@ class SimNode(MemoryNode):
         """(offset, bytes written there) or (new size, None)."""
 
     def write(self, offset: int, piece: Buffer) -> None:
-        super().write(offset, piece)
-        self._pending.append((offset, bytes(piece)))
+        kept = bytes(piece)
+        super().write(offset, kept)
+        self._pending.append((offset, kept))
 
     def truncate(self, size: int) -> None:
         super().truncate(size)

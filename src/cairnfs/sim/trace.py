@@ -33,16 +33,19 @@ class Trace:
 
     def add(self, host: str, what: str, about: str | int = "", more: str | int = "") -> None:
         """Note an event at the present virtual time."""
-        rows = self._rows
-        rows.append((self.now_ns, host, what, about, more))
-        if len(rows) >= BATCH_ROWS:
-            self._hash.update(_encode(rows))
-            self._hashed += len(rows)
-            self._kept.append(rows)
-            self._rows = []
+        self._rows.append((self.now_ns, host, what, about, more))
+
+    def hash_full_batches(self) -> None:
+        """Hash what has come. The loop asks for it whenever time passes, so that not every event has to."""
+        while len(self._rows) >= BATCH_ROWS:
+            batch, self._rows = self._rows[:BATCH_ROWS], self._rows[BATCH_ROWS:]
+            self._hash.update(_encode(batch))
+            self._hashed += BATCH_ROWS
+            self._kept.append(batch)
 
     def digest(self) -> str:
         """Return the hash of every row so far."""
+        self.hash_full_batches()
         whole = self._hash.copy()
         whole.update(_encode(self._rows))
         return whole.hexdigest()

@@ -26,7 +26,7 @@ def cluster_on_a_thread(**shape):
 
     thread = threading.Thread(target=main, daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(300)
     try:
         yield box["cluster"]
     finally:

@@ -72,6 +72,25 @@ def test_places_live_no_longer_than_the_client_says():
     run(claim, settings={"location_cache_s": 0.0})
 
 
+def test_a_read_asks_a_few_times_about_many_chunks_that_are_not_there():
+    """Goal: what lies behind the end costs a question for all of it, not one for each chunk; rule 9 stays."""
+
+    async def claim(cluster, fs):
+        await fs.write_bytes("/file", b"begin")
+        async with await fs.open("/file", "r+b") as file:
+            await file.pwrite(b"end", 5 * CHUNK)
+            before = asked(cluster, FindChunks)
+            assert await file.pread(60 * CHUNK, 5 * CHUNK) == b"end"
+            assert asked(cluster, FindChunks) - before < 10
+            # A hole is not kept for the next read.
+            assert await file.pread(5, 3 * CHUNK) == bytes(5)
+            async with await fs.open("/file", "r+b") as other:
+                await other.pwrite(b"there", 3 * CHUNK)
+            assert await file.pread(5, 3 * CHUNK) == b"there"
+
+    run(claim)
+
+
 def test_truncation_cuts_a_chunk_and_drops_the_rest():
     async def claim(cluster, fs):
         data = os.urandom(2 * CHUNK + 100)

@@ -79,6 +79,7 @@ async def refuse_twin(stage: Stage) -> None:
 def copy_names(source: MemoryFolder, tree: SimTree, target: MemoryFolder) -> None:
     """Copy a folder with all that is in it, as durable as it can be."""
     assert isinstance(target, SimFolder), target
+    tree.names_changed()
     for name, entry in source.entries.items():
         if isinstance(entry, MemoryFolder):
             folder = tree.make_folder()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.unit.chunkserver.protocol.cluster import MIB, run
+from tests.unit.chunkserver.protocol.cluster import MIB, pass_time, run
 
 from cairnfs.limits import JOINER_REST_BYTES
 from cairnfs.wire.master_orders import Clone
@@ -27,9 +27,15 @@ def copied(cluster):
     return cluster.servers["c"].context.counters.get("bytes_copied", 0)
 
 
-def joining(cluster, lease):
+async def joining(cluster, lease):
+    """Begin a copy, to a server whose disk takes so long that whoever writes meanwhile is faster."""
+    cluster.world.tree("c", "/c").faults.delay_s = (0.1, 0.2)
     clone = Clone(handle=1, version=lease.version, epoch=1, source=cluster.address("b"), joiner=True)
-    return asyncio.ensure_future(cluster.order("c", clone))
+    copy = asyncio.ensure_future(cluster.order("c", clone))
+    chunks = cluster.servers["c"].context.chunks
+    while (chunk := chunks.find(1)) is None or not chunk.is_changing:
+        await pass_time(0.01)
+    return copy
 
 
 def test_what_was_changed_during_the_copy_is_copied_again_before_the_raise():
@@ -40,7 +46,7 @@ def test_what_was_changed_during_the_copy_is_copied_again_before_the_raise():
 
     async def story(cluster):
         lease = await filled(cluster)
-        joiner = joining(cluster, lease)
+        joiner = await joining(cluster, lease)
         await touch_every_block(cluster, lease, 1)
         answer = await joiner
         assert answer.rest <= JOINER_REST_BYTES
@@ -57,7 +63,7 @@ def test_what_was_changed_during_the_copy_is_copied_again_before_the_raise():
 def test_a_writer_that_is_faster_than_the_copy_is_reported_and_does_not_hold_it_for_ever():
     async def story(cluster):
         lease = await filled(cluster)
-        joiner = joining(cluster, lease)
+        joiner = await joining(cluster, lease)
         value = 0
         while not joiner.done():  # ends after the passes that a copy is given
             value += 1
