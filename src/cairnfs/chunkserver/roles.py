@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ABSENT_MAX = 1_000_000
 """Chunks one server knows of, with a replica or only with a promise. Rule 27: about 64 TiB of full chunks."""
-_PURGED_MAX = 4096
+_PURGED_MAX = 1024
 """Purged chunks that are still known: more than the leases that a client may show late."""
 
 
