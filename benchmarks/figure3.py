@@ -62,18 +62,22 @@ async def cairn_client(what: str, master: str, number: int, files: int, count: C
                 offset = chance.randrange(FILE_BYTES // REGION_BYTES) * REGION_BYTES
                 await read_region(chance.choice(opened), offset, count)
         elif what == "write":
-            async with await fs.open(f"/w/{number}-{time.time_ns()}", "wb") as file:
-                data, offset = bytes(RECORD_BYTES), 0
-                while not count.is_over:
-                    await file.pwrite(data, offset)
-                    offset += RECORD_BYTES
-                    if offset % (4 * RECORD_BYTES) == 0:
-                        await file.flush()
-                        count.add(4 * RECORD_BYTES)
+            await write_file(fs, f"/w/{number}-{time.time_ns()}", count)
         else:
             await append_records(fs, count)
     finally:
         await fs.close()
+
+
+async def write_file(fs: Any, path: str, count: Count) -> None:
+    """Write until the time is over and close; what was written counts by the time that all of it took."""
+    begun = time.monotonic()
+    data, offset = bytes(RECORD_BYTES), 0
+    async with await fs.open(path, "wb", buffering=0) as file:
+        while not count.is_over:
+            await file.pwrite(data, offset)
+            offset += RECORD_BYTES
+    count.bytes = int(offset * (count.end_s - count.start_s) / (time.monotonic() - begun))
 
 
 async def read_region(file: Any, offset: int, count: Count) -> None:
