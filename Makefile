@@ -37,8 +37,11 @@ spec: $(STAMP) ## explore all models of the protocol, then each with one safegua
 	$(BIN)/python -m spec
 	$(BIN)/python -m spec --ablate
 
-bench: $(STAMP) ## measure; prints a table
+bench: $(STAMP) ## measure for about five minutes; prints tables
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/appends.py --producers 1,64 --files one --rounds 1
+	$(BIN)/python benchmarks/metadata.py --callers 1,16,64 --only "stat,create,write 4 KiB,read 4 KiB" --rounds 1
+	$(BIN)/python benchmarks/streaming.py --clients 1 --rounds 1
 
 lock: $(STAMP) ## choose the newest versions anew and write requirements.lock
 	$(PYTHON) -m venv .venv/lock
