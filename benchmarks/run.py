@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import limits
+import streaming
 
 import cairnfs
 import cairnfs.aio
@@ -30,31 +31,6 @@ from cairnfs.units import format_size, parse_size
 BUFFER_BYTES = 8 << 20
 CALLERS = 64
 SECONDS = 3.0
-
-
-def write_speed(address: str, total: int, path: str) -> float:
-    """Return bytes per second of one client that writes and closes (which syncs) a file."""
-    data = os.urandom(BUFFER_BYTES)
-    with cairnfs.connect(address) as fs:
-        begun = time.perf_counter()
-        with fs.open(path, "wb", buffering=0) as file:
-            for _ in range(0, total, BUFFER_BYTES):
-                file.write(data)
-        return total / (time.perf_counter() - begun)
-
-
-def read_speed(address: str, total: int, path: str) -> float:
-    """Return bytes per second of one client that reads a file, verified."""
-    buffer = bytearray(BUFFER_BYTES)
-    got = 0
-    with cairnfs.connect(address) as fs:
-        begun = time.perf_counter()
-        with fs.open(path, "rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                got += count
-        took = time.perf_counter() - begun
-    assert got == total, (got, total)
-    return total / took
 
 
 async def per_second(job: Callable[[int], Awaitable[object]]) -> float:
@@ -139,8 +115,8 @@ def one_round(cluster: ProcessCluster, number: int, total: int, cores: str) -> d
         first = limits.measure(place, total, 3, cores)
         path = f"/bench-{number}"
         figures = {
-            "write_bytes_per_s": write_speed(address, total, path),
-            "read_bytes_per_s": read_speed(address, total, path),
+            "write_bytes_per_s": streaming.write(address, path, total),
+            "read_bytes_per_s": streaming.read(address, path, total),
         }
         figures |= run_async(lambda: metadata_speed(address, f"/meta-{number}"))
         give_back(cluster, path)
