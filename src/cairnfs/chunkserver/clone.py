@@ -122,10 +122,9 @@ async def delete_replicas(context: Context, request: DeleteReplicas) -> Deleted:
     """
     await context.check_epoch(request.epoch)
     deleted: list[ChunkHandle] = []
-    purged = frozenset(request.purged)
     for first in range(0, len(request.replicas), DELETED_AT_ONCE):
         some = request.replicas[first : first + DELETED_AT_ONCE]
-        gone = await gather_settled(*[_delete(context, handle, version, handle in purged) for handle, version in some])
+        gone = await gather_settled(*[_delete(context, handle, version) for handle, version in some])
         for (handle, _), result in zip(some, gone, strict=True):
             if isinstance(result, BaseException):
                 raise result
@@ -134,7 +133,7 @@ async def delete_replicas(context: Context, request: DeleteReplicas) -> Deleted:
     return Deleted(deleted=deleted)
 
 
-async def _delete(context: Context, handle: ChunkHandle, version: ChunkVersion, purged: bool) -> bool:
+async def _delete(context: Context, handle: ChunkHandle, version: ChunkVersion) -> bool:
     """Return True if the replica is gone, now or before."""
     async with context.turns.hold(handle):
         replica = context.store.replicas.get(handle)
@@ -142,6 +141,6 @@ async def _delete(context: Context, handle: ChunkHandle, version: ChunkVersion, 
             if replica.state.version != version and context.safeguards.exact_delete:
                 return False
             await context.store.trash(replica)
-            forget_replica(context, handle, purged=purged)
+            forget_replica(context, handle)
             context.count("replicas_deleted")
         return True

@@ -34,7 +34,6 @@ class Context:
     pushed: PushBuffer
     geometry: Geometry
     address: str = ""
-    chunks: Chunks = field(default_factory=Chunks)
     standing: Standing = field(default_factory=Standing)
     exclusions: Exclusions = field(default_factory=Exclusions)
     turns: Turns = field(default_factory=Turns)
@@ -42,12 +41,14 @@ class Context:
     followers: int = 0
     """Questions for a length that wait here until it grows."""
 
+    chunks: Chunks = field(init=False)
     pace_in: Pace = field(init=False)
     """What repairs and moves bring."""
     pace_out: Pace = field(init=False)
     """What they read here."""
 
     def __post_init__(self) -> None:
+        self.chunks = Chunks(self.env.clock.now_s)
         self.pace_in, self.pace_out = Pace(self.env.clock), Pace(self.env.clock)
 
     @property

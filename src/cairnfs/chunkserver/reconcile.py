@@ -254,8 +254,8 @@ async def seal(context: Context, request: Seal) -> Done:
         return Done()
 
 
-def forget_replica(context: Context, handle: ChunkHandle, *, purged: bool = False) -> None:
+def forget_replica(context: Context, handle: ChunkHandle) -> None:
     """A replica is gone by order: roles end, and the master hears of it."""
-    context.chunks.drop(handle, purged=purged)
+    context.chunks.drop(handle)
     context.exclusions.forget(handle)
     context.standing.note_lost(handle)

@@ -8,8 +8,10 @@ A new boot begins with nothing: rule 4 is kept by forgetting.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from cairnfs.chunkserver.pending import PendingRanges
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 _ABSENT_MAX = 1_000_000
 """Chunks one server knows of, with a replica or only with a promise. Rule 27: about 64 TiB of full chunks."""
-_PURGED_MAX = 1024
-"""Purged chunks that are still known: more than the leases that a client may show late."""
+_GONE_S = 300.0
+"""What a deleted replica has promised is known for so long: five times a lease of the usual length."""
 
 
 class Role(StrEnum):
@@ -172,32 +174,35 @@ class Gone(NamedTuple):
     promised: ChunkVersion
     opened: ChunkVersion
     """So that a lease shown late makes no empty replica in its place."""
+    until_s: float
 
 
 class Chunks:
     """All chunks that this server has something to say about, in order of first mention.
 
-    Of a deleted replica a `Gone` is kept, a tenth of a `Chunk`, and that only while a file may use the chunk again: of
-    purged chunks it is forgotten after a while, as a restart forgets all of them at once. A lease shown later than that
-    would make a replica that nobody needs, and the master would have it deleted.
+    Of a deleted replica a `Gone` is kept, a tenth of a `Chunk`, until every lease that could still name it is over: a
+    primary counts leases and this by the same clock, so whatever that clock does, it refuses the lease first. Orders to
+    others find no replica here. A restart forgets all of it at once, and ends all grants.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
         self._chunks: dict[ChunkHandle, Chunk] = {}
         self._gone: dict[ChunkHandle, Gone] = {}
-        self._purged: dict[ChunkHandle, Gone] = {}  # the first ones go first
+        """Deleted first, first."""
         self._primaries: dict[ChunkHandle, Chunk] = {}
         self._fenced: dict[ChunkHandle, Chunk] = {}
 
     def __len__(self) -> int:
         """Return how many chunks are known, with a replica or without."""
-        return len(self._chunks) + len(self._gone) + len(self._purged)
+        return len(self._chunks) + len(self._gone)
 
     def find(self, handle: ChunkHandle) -> Chunk | None:
         """Return what is known; None: nothing."""
         chunk = self._chunks.get(handle)
-        if chunk is None and (handle in self._gone or handle in self._purged):
-            return self._remember(handle)
+        if chunk is None and handle in self._gone:
+            gone = self._gone.pop(handle)
+            chunk = self._chunks[handle] = Chunk(handle, promised=gone.promised, opened=gone.opened)
         return chunk
 
     def ensure(self, handle: ChunkHandle) -> Chunk:
@@ -209,26 +214,19 @@ class Chunks:
             chunk = self._chunks[handle] = Chunk(handle)
         return chunk
 
-    def _remember(self, handle: ChunkHandle) -> Chunk:
-        """Somebody asks for a chunk whose replica is gone: the promise counts. Rule 3."""
-        gone = self._gone.pop(handle, None) or self._purged.pop(handle)
-        chunk = self._chunks[handle] = Chunk(handle, promised=gone.promised, opened=gone.opened)
-        return chunk
-
-    def drop(self, handle: ChunkHandle, *, purged: bool = False) -> None:
-        """Forget a chunk whose replica was deleted; a promise stays.
-
-        `purged`: no file will use it again, so the promise need not stay for ever.
-        """
+    def drop(self, handle: ChunkHandle) -> None:
+        """Forget a chunk whose replica was deleted; its promise stays for a while."""
         chunk = self.find(handle)
         if chunk is None:
             return
         chunk.end("replica deleted")
         del self._chunks[handle]
-        kept = self._purged if purged else self._gone
-        kept[handle] = Gone(chunk.promised, chunk.opened)
-        if len(self._purged) > _PURGED_MAX:
-            del self._purged[next(iter(self._purged))]
+        now_s = self._now_s()
+        lease_s = chunk.lease.lease_s if chunk.lease is not None else 0.0
+        self._gone[handle] = Gone(chunk.promised, chunk.opened, now_s + max(_GONE_S, 5 * lease_s))
+        for old in list(islice(self._gone, 2)):  # two for each that comes
+            if self._gone[old].until_s <= now_s:
+                del self._gone[old]
 
     def opened(self, chunk: Chunk) -> None:
         """Note a chunk whose version was opened: what heartbeats and ticks look at is found without a search."""

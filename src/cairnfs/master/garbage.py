@@ -232,11 +232,7 @@ class Garbage:
             still = [one for one in doomed if self._judge(view, session, one.handle) == one]
         if not still or not self.may_delete():
             return 0
-        order = DeleteReplicas(
-            epoch=reign.epoch,
-            replicas=[(one.handle, one.version) for one in still],
-            purged=[one.handle for one in still if one.why is Why.PURGED],
-        )
+        order = DeleteReplicas(epoch=reign.epoch, replicas=[(one.handle, one.version) for one in still])
         try:
             answer = await reign.order(session.address, order, timeout_s=5 * ORDER_TIMEOUT_S)
         except CairnError as error:

@@ -218,5 +218,3 @@ class DeleteReplicas(Request[Deleted], tag=0x7A):
     idempotent = True
     epoch: Epoch
     replicas: list[tuple[ChunkHandle, ChunkVersion]]
-    purged: list[ChunkHandle] = []
-    """Those of them that no file will ever use again: what was promised of them may be forgotten."""

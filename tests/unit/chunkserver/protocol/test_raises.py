@@ -356,13 +356,12 @@ def test_a_replica_is_deleted_only_at_exactly_its_version():
     run(story)
 
 
-@pytest.mark.parametrize("purged", [[], [1]])
-def test_a_deleted_replica_leaves_its_promise_and_no_lease_shown_late_makes_it_again(purged):
+def test_a_deleted_replica_leaves_its_promise_and_no_lease_shown_late_makes_it_again():
     async def story(cluster):
         lease = await cluster.new_chunk()
         await cluster.append(lease, b"12345")
         for name in NAMES:
-            await cluster.order(name, DeleteReplicas(epoch=1, replicas=[(1, lease.version)], purged=purged))
+            await cluster.order(name, DeleteReplicas(epoch=1, replicas=[(1, lease.version)]))
         with pytest.raises(CairnError):
             await cluster.append(lease, b"late", at="a", shows=True)
         assert not (await cluster.info("a", 1)).present
