@@ -59,6 +59,24 @@ def test_replicas_of_a_purged_file_are_deleted_and_forgotten():
     run(go)
 
 
+def test_a_chunk_that_is_gone_for_good_is_struck_from_every_book_of_the_master():
+    """Goal: a master does not grow by what was ever deleted. Method: enter the chunk in each book, as failures do."""
+
+    async def go():
+        async with master_cluster() as it:
+            created = await it.closed()
+            handle, reign = created.first.handle, it.master.reign
+            books = [reign.revoked, *reign.by_chunk]
+            assert len(books) == 5
+            for book in books:
+                book[handle] = created.first.version
+            await it.call(Delete(path=b"/f", now=True, once=it.once()))
+            await until(it, lambda: not any(handle in book for book in books))
+            assert not any(handle in one.replicas for one in it.servers)
+
+    run(go)
+
+
 def test_the_trash_expires():
     async def go():
         async with master_cluster(trash_s=0.01) as it:

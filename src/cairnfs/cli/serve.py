@@ -7,8 +7,6 @@ Here stand the things that belong to a process: signals, its log, its loop and i
 """
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -31,12 +29,6 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 9.0
 """design.md section 6: out within 10 s. What is not done by then is left to the recovery that a crash would need."""
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""Of malloc.h."""
-MMAP_BYTES = 256 * 1024
-"""Allocations from there on get pages of their own. Told once, it stays so; by itself it rises to 32 MiB."""
-ARENAS = 2
-"""One for the loop and one for the threads of disks; else there are eight a core."""
 SWITCH_INTERVAL_S = 0.0005
 """A busy thread delays the loop by a whole interval, 5 ms by default (design.md section 4)."""
 GC_ALLOCATIONS = 20_000
@@ -90,17 +82,6 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     return result
 
 
-def _keep_memory_together() -> None:
-    """Have glibc give large buffers back: else it learns to keep them between small objects, and a server grows.
-
-    Without glibc nothing happens.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
-        mallopt(M_ARENA_MAX, ARENAS)
-
-
 def serve(make: Callable[[Env], Role], *, serving: ServeOptions, listen: tuple[str, ...], fast_loop: bool) -> None:
     """Run a role until SIGTERM or SIGINT. `fast_loop`: on uvloop (more small requests per core).
 
@@ -111,7 +92,6 @@ def serve(make: Callable[[Env], Role], *, serving: ServeOptions, listen: tuple[s
         die_with(serving.parent)
     start_logging(LogFormat(serving.log_format), serving.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _keep_memory_together()
     gc.set_threshold(GC_ALLOCATIONS)
     gc.freeze()
     _warn_if_open_to_others(listen)

@@ -74,6 +74,7 @@ class Garbage:
         self._told: dict[ServerId, int] = {}
         self._purge_cursor = 0
         self._excess_since: dict[ChunkHandle, float] = {}
+        reign.by_chunk.append(self._excess_since)
 
     @property
     def waiting(self) -> int:
@@ -301,7 +302,7 @@ class Garbage:
             self._purge_cursor = last
             if done:
                 await reign.execute(PurgeDone(handles=done))
-                reign.inventory.forget_lost(done)
+                reign.forget(done)
             if not last:
                 return
             await asyncio.sleep(0)

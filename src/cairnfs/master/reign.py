@@ -73,6 +73,8 @@ class Reign:
     """Chunks that a repair copies without holding the turn."""
     revoked: dict[ChunkHandle, ChunkVersion] = field(default_factory=dict)
     """Last results whose lease is over, since a member has promised more (rule 2); a raise that failed leaves them."""
+    by_chunk: list[dict[ChunkHandle, Any]] = field(default_factory=list)
+    """Books of other parts of the master, of which a chunk that is gone for good is to be struck."""
     is_deposed: bool = False
     store_failure: CairnError | None = None
     """Why the metadata store is of no use any more."""
@@ -333,6 +335,14 @@ class Reign:
         if row.closed:
             return row.length
         return max((held.length for held in self.inventory.holders(handle).values()), default=row.length)
+
+    def forget(self, handles: Sequence[ChunkHandle]) -> None:
+        """These chunks are gone for good, and no server holds one: nothing need be known of them any more."""
+        self.inventory.forget_lost(handles)
+        books: list[dict[ChunkHandle, Any]] = [self.wanted, self.affected, self.revoked, *self.by_chunk]
+        for book in books:
+            for handle in handles:
+                book.pop(handle, None)
 
     def look_at(self, handles: Iterable[ChunkHandle]) -> None:
         """Have these chunks looked at soon: copies of them are gone, or are to go."""

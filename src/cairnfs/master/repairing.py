@@ -46,6 +46,7 @@ class Repairing:
         self._running: dict[ChunkHandle, None] = {}
         self.why: dict[ChunkHandle, str] = {}
         """Why the last try failed, for chunks still in need."""
+        reign.by_chunk += [self._later, self._joins, self.why]
 
     @property
     def census(self) -> Census:
