@@ -96,6 +96,9 @@ async def reconcile(context: Context, request: Reconcile) -> Reconciled:
         replica = context.store.replicas.get(request.handle)
         if replica is not None and _is_done(replica, request):
             return _reconciled(context, replica)
+        if replica is None:
+            # Rule 9: it may have been a member before, and what it was told of readers then went with its replica.
+            context.exclusions.bar(request.handle, request.version)
         if request.source:
             replica = await _follow(context, chunk, replica, request)
         else:

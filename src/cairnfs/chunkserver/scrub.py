@@ -180,18 +180,24 @@ class Scrubber:
         """Read a piece; False: the rest need not be read."""
         context = self._context
         try:
-            _ = await context.store.read_verified(replica, offset, size)
-        except ChunkCorruptError as error:
-            context.count("scrub_found")
-            if not context.safeguards.scrub_mends:
+            found = await self._first_wrong(replica, offset, size)
+            if found is not None:
+                context.count("scrub_found")
+                if context.safeguards.scrub_mends:
+                    await quarantine(context, replica, f"scrub: {found}")
                 return False
-            await quarantine(context, replica, f"scrub: {error}")
-            return False
         except CairnError as error:
             logger.debug("scrub leaves a replica out chunk=%016x why=%s", replica.handle, error)  # it is gone, or open
             return False
         context.count("scrub_bytes", size)
         return True
+
+    async def _first_wrong(self, replica: Replica, offset: int, size: int) -> ChunkCorruptError | None:
+        try:
+            _ = await self._context.store.read_verified(replica, offset, size)
+        except ChunkCorruptError as error:
+            return error
+        return None
 
     # ------------------------------------------------------------------ where a restart goes on
 

@@ -181,8 +181,17 @@ class Repairing:
         reign.copying[handle] = None
         try:
             await self.copies.copy_to(handle, row, target)
+        except StaleVersionError:
+            await self._renumber(handle, row)
         finally:
             reign.copying.pop(handle, None)
+
+    async def _renumber(self, handle: ChunkHandle, row: ChunkRow) -> None:
+        """The target has promised a number that was burnt: it takes a copy only above it, so the chunk is raised."""
+        async with self._reign.turns.hold(handle):
+            now = self._reign.chunk(handle)
+            if now is not None and now.closed and now.version == row.version:
+                await self._raising.seal(handle)
 
     def _strays(self, handle: ChunkHandle, row: ChunkRow) -> list[ServerId]:
         """Live servers with a replica that is not current: a raise brings it back with only the blocks that differ."""
