@@ -73,7 +73,7 @@ async def write_file(fs: Any, path: str, count: Count) -> None:
     """Write until the time is over and close; what was written counts by the time that all of it took."""
     begun = time.monotonic()
     data, offset = bytes(RECORD_BYTES), 0
-    async with await fs.open(path, "wb", buffering=0) as file:
+    async with await fs.open(path, "wb") as file:
         while not count.is_over:
             await file.pwrite(data, offset)
             offset += RECORD_BYTES
