@@ -32,7 +32,7 @@ from cairnfs.rpc.server import Answer, Server
 from cairnfs.wire.base import Done
 from cairnfs.wire.chunk_reads import ChunkData, ChunkLength, Length, ReadChunk
 from cairnfs.wire.common import ChunkPlace, Durability, Kind, Lease, Member
-from cairnfs.wire.locations import FindChunks, LeaseChunk, Places
+from cairnfs.wire.locations import DropEmptyTail, FindChunks, LeaseChunk, Places
 from cairnfs.wire.mutations import (
     Appended,
     AppendedAll,
@@ -246,7 +246,7 @@ class FakeMaster(Scripted):
         self.names.serve(self)
         for kind, handler in (
             (GetClusterInfo, self.info), (CreateFile, self.create), (FindChunks, self.find), (LeaseChunk, self.lease),
-            (Truncate, self.truncate), (SetLength, self.set_length),
+            (Truncate, self.truncate), (SetLength, self.set_length), (DropEmptyTail, self.drop_empty_tail),
         ):  # fmt: skip
             self.on(kind, handler)
 
@@ -325,6 +325,14 @@ class FakeMaster(Scripted):
             return self.names.status(node)
 
         return self.names.once(request, change)
+
+    async def drop_empty_tail(self, peer, request, incoming):
+        chunks = self.node(request.inode).chunks
+        chunk = chunks.get(request.index)
+        held = [server.replicas.get(request.handle, b"") for server in self.cluster.servers]
+        if chunk is not None and chunk.handle == request.handle and request.index == max(chunks) and not any(held):
+            del chunks[request.index]
+        return Done()
 
     async def set_length(self, peer, request, incoming):
         node = self.node(request.inode)

@@ -10,6 +10,8 @@ last quarter of a chunk. While the file is open that is harmless: an empty chunk
 reads give nothing for it, and it goes with the file. It must not stay, because a record append of anybody would begin
 in it and leave a hole before it (rule 17). So who made it in vain has the master take it away at `close`, and before
 an append or a truncation of the same file; the master closes the chunk first and keeps it if it holds a byte.
+The chunk that comes with a new file goes the same way if no byte comes. It must not be truncated away: what another
+client wrote to it, or a record that was appended, would go with it.
 A client that dies in between leaves it: the master closes it when its lease ends, and an append makes that hole.
 """
 
@@ -48,6 +50,11 @@ class NextChunk:
         """The chunk asked for last; chunk 0 comes with the file."""
         self._unused: dict[int, _Asked] = {}
         """Asked for, and no byte was written to them since."""
+
+    def made(self, place: ChunkPlace) -> None:
+        """A chunk was made with its file, in the hope of bytes."""
+        made = self._unused[place.index] = _Asked(place.index, place)
+        made.done.set()
 
     def note(self, offset: int, length: int, *, more: bool) -> None:
         """Take notice of a write that lies in one chunk; `more`: the same call goes on behind it."""

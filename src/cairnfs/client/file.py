@@ -24,6 +24,7 @@ from cairnfs.client.writing import Writer
 from cairnfs.errors import BadRequestError
 from cairnfs.ids import ChunkHandle, InodeId
 from cairnfs.limits import PIECE_BYTES
+from cairnfs.wire.common import ChunkPlace
 
 _READ_ALL_STEP = 4 * PIECE_BYTES
 
@@ -35,7 +36,7 @@ class File:
     limit_s: float | None = None
     """Longest time of each call in seconds; given by a client that has a limit."""
 
-    def __init__(self, core: Core, *, path: str, inode: InodeId, mode: Mode, drop_if_empty: bool = False) -> None:
+    def __init__(self, core: Core, *, path: str, inode: InodeId, mode: Mode, first: ChunkPlace | None = None) -> None:
         self.name = path
         self.mode = mode.binary
         self.inode = inode
@@ -44,7 +45,8 @@ class File:
         self._position = 0
         self._writer: Writer = core.writer(inode)
         self._ahead = ReadAhead(core, inode)
-        self._drop_if_empty = drop_if_empty
+        if first is not None:
+            self._writer.made_in_hope(first)
         self._append_at = 0
         self._is_closed = False
 
@@ -271,7 +273,6 @@ class File:
         await self._writer.sync()
         await self._writer.leave_next()
         await self._core.truncator.truncate(self.inode, length)
-        self._drop_if_empty = False
         self._ahead.forget()
         return length
 
@@ -290,9 +291,6 @@ class File:
         if self._is_closed:
             return
         await self._writer.sync(close=True)
-        if self._drop_if_empty and not self._writer.has_written:
-            # The first chunk was made in the hope of bytes: an empty file needs none.
-            await self._core.truncator.truncate(self.inode, 0)
         self._is_closed = True
         await self._ahead.close()
 

@@ -36,7 +36,7 @@ from cairnfs.ids import InodeId
 from cairnfs.limits import PIECE_BYTES, RECORDS_PENDING_BYTES
 from cairnfs.observe.progress import Tell, shown
 from cairnfs.paths import AnyPath, join, parse_path, show
-from cairnfs.wire.common import Kind
+from cairnfs.wire.common import ChunkPlace, Kind
 from cairnfs.wire.namespace import Created, CreateFile, IfExists, Status
 
 _COPY_STEP = 8 * PIECE_BYTES
@@ -102,8 +102,7 @@ class Client(Admin):
         )
         if parsed.truncates and not created.created:
             await self._core.truncator.truncate(created.attributes.inode, 0)
-        has_chunk = created.first is not None
-        return self._file(path, parsed, created.attributes.inode, drop_if_empty=has_chunk)
+        return self._file(path, parsed, created.attributes.inode, first=created.first)
 
     async def open_text(
         self,
@@ -117,8 +116,8 @@ class Client(Admin):
         """Open a file of str; `newline` as Python's open has it."""
         return TextFile(await self.open(path, mode.replace("t", "")), encoding=encoding, errors=errors, newline=newline)
 
-    def _file(self, path: AnyPath, mode: Mode, inode: InodeId, *, drop_if_empty: bool = False) -> File:
-        file = File(self._core, path=show(parse_path(path)), inode=inode, mode=mode, drop_if_empty=drop_if_empty)
+    def _file(self, path: AnyPath, mode: Mode, inode: InodeId, *, first: ChunkPlace | None = None) -> File:
+        file = File(self._core, path=show(parse_path(path)), inode=inode, mode=mode, first=first)
         file.limit_s = self.limit_s
         return file
 

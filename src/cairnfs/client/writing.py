@@ -25,6 +25,7 @@ from cairnfs.client.syncing import Syncer
 from cairnfs.errors import CairnError, ShutdownError, UnsureError
 from cairnfs.ids import InodeId
 from cairnfs.limits import PIECE_BYTES, UNSYNCED_BYTES_MAX
+from cairnfs.wire.common import ChunkPlace
 
 _IN_FLIGHT = 8
 """Pieces pushed and ordered at once: hides the round trips and the members' disks."""
@@ -43,7 +44,6 @@ class Writer:
         self._sender = Sender(connection, locations, mutator, inode)
         self._next = NextChunk(connection, locations, inode)
         self._syncer = Syncer(connection, locations, mutator, inode, self._pieces, self._sender)
-        self.has_written = False
         self._is_discarded = False
 
     @property
@@ -59,6 +59,10 @@ class Writer:
     def is_flushed(self) -> bool:
         """True if everything written is acked."""
         return not self._tail and all(piece.is_acked for piece in self._pieces)
+
+    def made_in_hope(self, place: ChunkPlace) -> None:
+        """The first chunk came with the file; an empty file needs none, so it goes if no byte comes."""
+        self._next.made(place)
 
     # ------------------------------------------------------------------ taking bytes
 
@@ -86,7 +90,6 @@ class Writer:
             self._tail.add(start, part)
             if self._tail.is_full(chunk_bytes):
                 await self._cut()
-        self.has_written = True
 
     async def _cut(self) -> None:
         if self._tail:

@@ -72,6 +72,25 @@ def test_bytes_come_back_over_chunk_ends_and_holes(tmp_path):
     run(tmp_path, claim)
 
 
+@pytest.mark.parametrize("whose", ["own append", "write of another client"])
+def test_closing_a_file_that_was_made_and_not_written_takes_nobodys_bytes(tmp_path, whose):
+    """Goal: the chunk that came with a new file goes only while it is empty. It went with acknowledged bytes."""
+
+    async def main():
+        async with real_cluster(tmp_path) as (_, client):
+            async with await client.open("/f", "wb") as file:
+                if whose == "own append":
+                    await file.append(b"bytes")
+                else:
+                    await client.write_bytes("/f", b"bytes")
+            assert await client.read_bytes("/f") == b"bytes"
+            async with await client.open("/empty", "wb"):
+                pass
+            assert (await client.stat("/empty")).chunks == 0
+
+    asyncio.run(main())
+
+
 def test_records_of_two_writers_stand_once_and_whole(tmp_path):
     async def claim(servers, fs):
         other = Client(fs._core.connection.env, fs.config)
